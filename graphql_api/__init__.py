@@ -1,0 +1,1 @@
+"""The control plane for AI-agent workflows: one GraphQL API with subscriptions."""

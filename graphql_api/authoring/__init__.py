@@ -1,0 +1,1 @@
+"""The product: workflows, drafts, proposals and versions."""

@@ -1,0 +1,124 @@
+"""Who may see and do what. What is not visible is not found."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlmodel import col, select
+from sqlmodel.sql.expression import SelectOfScalar
+
+from graphql_api.authoring.errors import Locked
+from graphql_api.authoring.models import AccessRole, Proposal, Workflow, WorkflowMember
+from graphql_api.identity.actor import Actor
+from graphql_api.kit.columns import now
+from graphql_api.kit.database import Session
+from graphql_api.kit.errors import Forbidden, Invalid, NotFound
+
+RANKS = {AccessRole.VIEWER: 1, AccessRole.EDITOR: 2, AccessRole.OWNER: 3}
+
+_WORKFLOW_PATH = ("input", "workflowId")
+
+
+def visible(actor: Actor) -> SelectOfScalar[Workflow]:
+    """Select the workflows that somebody may see."""
+    query = select(Workflow).where(col(Workflow.deleted_at).is_(None))
+    if actor.is_admin:
+        return query
+    own = select(WorkflowMember.workflow_id).where(WorkflowMember.user_id == actor.user_id)
+    return query.where(col(Workflow.id).in_(own))
+
+
+async def roles_of(session: Session, actor: Actor, workflow_ids: Sequence[UUID]) -> dict[UUID, AccessRole]:
+    """Read somebody's roles in workflows; those that they may not see are left out."""
+    if actor.is_admin:
+        rows = await session.exec(
+            select(Workflow.id).where(col(Workflow.id).in_(workflow_ids), col(Workflow.deleted_at).is_(None))
+        )
+        return dict.fromkeys(rows.all(), AccessRole.OWNER)
+    query = (
+        select(WorkflowMember.workflow_id, col(WorkflowMember.role))
+        .join(Workflow, col(Workflow.id) == WorkflowMember.workflow_id)
+        .where(
+            WorkflowMember.user_id == actor.user_id,
+            col(WorkflowMember.workflow_id).in_(workflow_ids),
+            col(Workflow.deleted_at).is_(None),
+        )
+    )
+    return dict((await session.exec(query)).all())
+
+
+async def hold(
+    session: Session,
+    actor: Actor,
+    workflow_id: UUID | None,
+    at_least: AccessRole,
+    *,
+    path: Sequence[str] = _WORKFLOW_PATH,
+    respects_lock: bool = True,
+    takes_archived: bool = False,
+) -> Workflow:
+    """Take the row lock of a workflow for a change that somebody may make.
+
+    Everything that changes a workflow begins here, so that changes come one after the other and never deadlock.
+
+    Args:
+        session: The transaction of the change.
+        actor: Who wants it.
+        workflow_id: None when the caller's id was no id of a workflow.
+        at_least: The least role that may.
+        path: The argument that named the workflow.
+        respects_lock: Whether somebody else's lock stands in the way.
+        takes_archived: Whether an archived workflow may be changed so.
+
+    Raises:
+        NotFound: When there is no such workflow, or it is not theirs to see.
+        Forbidden: When their role is too low.
+        Invalid: When it is archived.
+        Locked: When somebody else holds the lock.
+    """
+    workflow = None
+    if workflow_id is not None:
+        query = select(Workflow).where(Workflow.id == workflow_id).with_for_update(key_share=True)
+        workflow = (await session.exec(query)).first()
+    role = (await roles_of(session, actor, [workflow_id])).get(workflow_id) if workflow_id else None
+    if workflow is None or role is None:
+        raise NotFound("There is no such workflow.", path=path)
+    if RANKS[role] < RANKS[at_least]:
+        raise Forbidden(
+            f"Your role in this workflow is {role.value}; this takes {at_least.value}.",
+            path=path,
+            required_role=at_least.value,
+        )
+    if workflow.is_archived and not takes_archived:
+        raise Invalid("This workflow is archived. Restore it with updateWorkflow(isArchived: false) first.", path=path)
+    if respects_lock:
+        _check_lock(workflow, actor)
+    return workflow
+
+
+async def hold_proposal(
+    session: Session, actor: Actor, proposal_id: UUID | None, at_least: AccessRole
+) -> tuple[Workflow, Proposal]:
+    """Take the row locks of a proposal and its workflow for a change that somebody may make.
+
+    Raises:
+        NotFound: When there is no such proposal, or it is not theirs to see.
+        Forbidden: When their role is too low.
+        Locked: When somebody else holds the workflow's lock.
+    """
+    path = ("input", "proposalId")
+    query = select(Proposal.workflow_id).where(Proposal.id == proposal_id)
+    workflow_id = (await session.exec(query)).first() if proposal_id else None
+    try:
+        workflow = await hold(session, actor, workflow_id, at_least, path=path)
+    except NotFound as error:
+        raise NotFound("There is no such proposal.", path=path) from error
+    locked = select(Proposal).where(Proposal.id == proposal_id).with_for_update()
+    return workflow, (await session.exec(locked)).one()
+
+
+def _check_lock(workflow: Workflow, actor: Actor) -> None:
+    holder, acquired_at, expires_at = workflow.lock_holder_id, workflow.lock_acquired_at, workflow.lock_expires_at
+    if holder is None or acquired_at is None or expires_at is None:
+        return
+    if holder != actor.user_id and expires_at > now():
+        raise Locked(holder_id=holder, acquired_at=acquired_at, expires_at=expires_at)

@@ -1,0 +1,194 @@
+"""The files of drafts and versions, and edits of them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from sqlmodel import col, select, update
+
+from graphql_api.authoring.models import DraftFile, VersionFile
+from graphql_api.kit import contents
+from graphql_api.kit.columns import now
+from graphql_api.kit.database import Session
+from graphql_api.kit.errors import Invalid
+from graphql_api.kit.files import (
+    MAX_FILES,
+    FileChange,
+    FileEntry,
+    FileType,
+    InvalidFile,
+    changed_digests,
+    changes_between,
+    checked_content,
+    checked_path,
+    entry_of,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NewFile:
+    """A file that somebody writes; its type follows the path unless one is given."""
+
+    path: str
+    content: str
+    type: FileType | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rename:
+    """A file that somebody moves."""
+
+    source: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """What somebody wants done to a set of files: renames first, then deletions, then what is written."""
+
+    write: Sequence[NewFile] = ()
+    delete: Sequence[str] = ()
+    rename: Sequence[Rename] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FileSet:
+    """Files by path, with the contents that no one has stored yet.
+
+    Attributes:
+        entries: The files by path.
+        texts: New contents by digest.
+    """
+
+    entries: Mapping[str, FileEntry]
+    texts: Mapping[str, str] = field(default_factory=dict)
+
+
+async def of_draft(session: Session, draft_id: UUID, revision: int | None = None) -> dict[str, FileEntry]:
+    """Read the files of a draft at a revision; as they are now when None."""
+    query = select(DraftFile).where(DraftFile.draft_id == draft_id)
+    if revision is None:
+        query = query.where(col(DraftFile.to_revision).is_(None))
+    else:
+        query = query.where(
+            col(DraftFile.from_revision) <= revision,
+            col(DraftFile.to_revision).is_(None) | (col(DraftFile.to_revision) > revision),
+        )
+    rows = (await session.exec(query.order_by(col(DraftFile.path)))).all()
+    return {row.path: _entry(row) for row in rows}
+
+
+async def of_version(session: Session, version_id: UUID) -> dict[str, FileEntry]:
+    """Read the files of a version."""
+    query = select(VersionFile).where(VersionFile.version_id == version_id).order_by(col(VersionFile.path))
+    return {row.path: _entry(row) for row in (await session.exec(query)).all()}
+
+
+def edited(before: Mapping[str, FileEntry], edit: Edit) -> FileSet:
+    """Apply an edit to a set of files.
+
+    Raises:
+        Invalid: With the argument at fault; the set is as it was.
+    """
+    moment = now()
+    entries = dict(before)
+    for index, rename in enumerate(edit.rename):
+        _rename(entries, rename, ["input", "rename", str(index)], moment)
+    for index, path in enumerate(edit.delete):
+        if entries.pop(path, None) is None:
+            raise Invalid(f"There is no file {path!r} to delete.", path=["input", "delete", str(index)])
+    texts = {}
+    for index, file in enumerate(edit.write):
+        entry = _written(file, ["input", "write", str(index)], moment)
+        entries[entry.path] = entry
+        texts[entry.digest] = file.content
+    if len(entries) > MAX_FILES:
+        raise Invalid(f"A draft has at most {MAX_FILES} files; this would make {len(entries)}.", path=["input"])
+    return FileSet(entries, texts)
+
+
+def from_scratch(files: Sequence[NewFile], *, path: Sequence[str]) -> FileSet:
+    """Make a set of files.
+
+    Args:
+        files: Each path once.
+        path: Of the argument, for errors.
+
+    Raises:
+        Invalid: With the file at fault.
+    """
+    moment = now()
+    entries: dict[str, FileEntry] = {}
+    texts = {}
+    for index, file in enumerate(files):
+        entry = _written(file, [*path, str(index)], moment)
+        if entry.path in entries:
+            raise Invalid(f"{entry.path!r} is given twice.", path=[*path, str(index), "path"])
+        entries[entry.path] = entry
+        texts[entry.digest] = file.content
+    if len(entries) > MAX_FILES:
+        raise Invalid(f"A draft has at most {MAX_FILES} files.", path=path)
+    return FileSet(entries, texts)
+
+
+async def store_revision(
+    session: Session, draft_id: UUID, revision: int, before: Mapping[str, FileEntry], after: FileSet
+) -> list[FileChange]:
+    """Write the files of a draft's new revision; give what it changed."""
+    await contents.store(session, after.texts.values())
+    changes = await compare(session, before, after.entries)
+    gone = [change.path for change in changes if change.before is not None]
+    current = (col(DraftFile.draft_id) == draft_id, col(DraftFile.to_revision).is_(None))
+    await session.execute(update(DraftFile).where(*current, col(DraftFile.path).in_(gone)).values(to_revision=revision))
+    session.add_all(
+        DraftFile(
+            draft_id=draft_id,
+            path=file.path,
+            from_revision=revision,
+            type=file.type,
+            digest=file.digest,
+            size=file.size,
+            updated_at=file.updated_at,
+        )
+        for file in (change.after for change in changes)
+        if file is not None
+    )
+    await session.flush()
+    return changes
+
+
+async def compare(
+    session: Session, before: Mapping[str, FileEntry], after: Mapping[str, FileEntry]
+) -> list[FileChange]:
+    """List what differs between two stored sets of files."""
+    return changes_between(before, after, await contents.load(session, changed_digests(before, after)))
+
+
+def _rename(entries: dict[str, FileEntry], rename: Rename, path: list[str], moment: datetime) -> None:
+    source = entries.pop(rename.source, None)
+    if source is None:
+        raise Invalid(f"There is no file {rename.source!r} to rename.", path=[*path, "from"])
+    if rename.target in entries:
+        raise Invalid(f"There is a file {rename.target!r} already.", path=[*path, "to"])
+    try:
+        target = checked_path(rename.target)
+    except InvalidFile as error:
+        raise Invalid(f"{rename.target!r}: {error}", path=[*path, "to"]) from error
+    entries[target] = FileEntry(target, source.type, source.digest, source.size, moment)
+
+
+def _written(file: NewFile, path: list[str], moment: datetime) -> FileEntry:
+    try:
+        checked_path(file.path)
+    except InvalidFile as error:
+        raise Invalid(f"{file.path!r}: {error}", path=[*path, "path"]) from error
+    try:
+        checked_content(file.content)
+    except InvalidFile as error:
+        raise Invalid(f"{file.path!r}: {error}", path=[*path, "content"]) from error
+    return entry_of(file.path, file.content, moment, file.type)
+
+
+def _entry(row: DraftFile | VersionFile) -> FileEntry:
+    return FileEntry(row.path, row.type, row.digest, row.size, row.updated_at)

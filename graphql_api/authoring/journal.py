@@ -1,0 +1,76 @@
+"""The record of a workflow: its events for those who watch, its audit entries for those who ask later."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from graphql_api.authoring.models import AuditEntry, Proposal, ProposalStatus, Workflow
+from graphql_api.context import Context
+from graphql_api.events.log import EventLog
+from graphql_api.events.records import NewEvent
+from graphql_api.kit.columns import now
+from graphql_api.kit.database import Session
+from graphql_api.kit.ids import to_global_id
+
+
+async def tell(
+    session: Session, log: EventLog, workflow: Workflow, type_: str, *, by: UUID | None, **payload: object
+) -> None:
+    """Append a workflow event in the change's own transaction, and move the workflow's `updated_at`."""
+    workflow.updated_at = now()
+    session.add(workflow)
+    await session.flush()
+    await log.append(session, workflow.id, [NewEvent(type_, {"actor_id": str(by) if by else None, **payload})])
+
+
+async def tell_status(
+    session: Session,
+    log: EventLog,
+    workflow: Workflow,
+    proposal: Proposal,
+    *,
+    before: ProposalStatus | None,
+    by: UUID | None,
+) -> None:
+    """Append the workflow event of a proposal's move to the status that it has now."""
+    await tell(
+        session,
+        log,
+        workflow,
+        "ProposalStatusChanged",
+        by=by,
+        proposal_id=str(proposal.id),
+        before=before.value if before else None,
+        after=proposal.status.value,
+    )
+
+
+def audit(
+    session: Session,
+    context: Context,
+    workflow_id: UUID,
+    action: str,
+    *,
+    subject: tuple[str, UUID],
+    details: Mapping[str, Any] | None = None,
+) -> None:
+    """Add the audit entry of a change, in its own transaction.
+
+    Args:
+        session: The transaction.
+        context: Who acts, and in which request.
+        workflow_id: Where.
+        action: What was done, such as `draft.edit`.
+        subject: Type and key of what it was done to.
+        details: What else is worth knowing; JSON values, no contents and no secrets.
+    """
+    session.add(
+        AuditEntry(
+            workflow_id=workflow_id,
+            actor_id=context.actor.user_id,
+            action=action,
+            subject=to_global_id(*subject),
+            details=dict(details or {}),
+            request_id=context.request_id,
+        )
+    )

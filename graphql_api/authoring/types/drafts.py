@@ -1,0 +1,110 @@
+"""GraphQL type of drafts."""
+
+from datetime import datetime
+from typing import Self
+
+import strawberry
+
+from graphql_api.authoring import definitions, filesets, models
+from graphql_api.authoring.loaders import Loaders
+from graphql_api.authoring.types import versions, workflows
+from graphql_api.authoring.types.arguments import Path, Prefix
+from graphql_api.authoring.types.definitions import Diagnostic, WorkflowDefinition, definition_text, read_definition
+from graphql_api.authoring.types.enums import DraftStatus
+from graphql_api.authoring.types.files import FileChange, SpecificationFile, listed
+from graphql_api.authoring.types.info import Info
+from graphql_api.authoring.types.lazy import LazyVersion, LazyWorkflow
+from graphql_api.identity.types import User
+from graphql_api.kit.files import FileEntry
+from graphql_api.kit.ids import to_global_id
+from graphql_api.kit.types import Node
+
+
+@strawberry.type(description="What is being edited. A workflow has at most one open draft.")
+class Draft(Node):
+    """What is being edited."""
+
+    name: str = strawberry.field(description="The workflow's name when the draft was opened.")
+    description: str | None = strawberry.field(description="The workflow's description when the draft was opened.")
+    status: DraftStatus = strawberry.field(description="What the authors say of it.")
+    revision: int = strawberry.field(description="Grows by one with every accepted change: the optimistic lock.")
+    created_at: datetime = strawberry.field(description="When it was opened.")
+    updated_at: datetime = strawberry.field(description="When it changed last.")
+    row: strawberry.Private[models.Draft]
+
+    @classmethod
+    def of(cls, row: models.Draft) -> Self:
+        """Show a draft."""
+        return cls(
+            id=strawberry.ID(to_global_id("Draft", row.id)),
+            name=row.name,
+            description=row.description,
+            status=row.status,
+            revision=row.revision,
+            created_at=row.created_at,
+            updated_at=row.updated_at,
+            row=row,
+        )
+
+    @strawberry.field(description="The workflow that it belongs to.")
+    async def workflow(self, info: Info) -> LazyWorkflow:
+        """Show the workflow."""
+        return await workflows.Workflow.get(info, self.row.workflow_id)
+
+    @strawberry.field(description="The version that it started from; null when nothing was published then.")
+    async def based_on_version(self, info: Info) -> LazyVersion | None:
+        """Show the version that it started from."""
+        number = self.row.based_on_version_number
+        if number is None:
+            return None
+        row = await info.context.loader(Loaders).numbered_version.load((self.row.workflow_id, number))
+        return None if row is None else versions.Version.of(row)
+
+    @strawberry.field(description="How many files it has, at most 500.")
+    async def file_count(self, info: Info) -> int:
+        """Count the files."""
+        return await info.context.loader(Loaders).draft_file_count.load(self.row.id) or 0
+
+    @strawberry.field(description="Its files in the order of their paths.")
+    async def files(self, info: Info, prefix: Prefix = None) -> list[SpecificationFile]:
+        """List the files."""
+        return listed((await self._files(info)).values(), prefix)
+
+    @strawberry.field(description="One file by its path; null when there is none.")
+    async def file(self, info: Info, path: Path) -> SpecificationFile | None:
+        """Show one file."""
+        entry = (await self._files(info)).get(path)
+        return None if entry is None else SpecificationFile.of(entry)
+
+    @strawberry.field(description="What it changes against `basedOnVersion`, or against nothing.")
+    async def changes(self, info: Info) -> list[FileChange]:
+        """List the changes."""
+        base = await self.based_on_version(info)
+        loaders = info.context.loader(Loaders)
+        before = await loaders.version_files.load(base.row.id) if base else {}
+        after = await self._files(info)
+        async with info.context.database.transaction() as session:
+            changes = await filesets.compare(session, before, after)
+        return [FileChange.of(change) for change in changes]
+
+    @strawberry.field(description="The agent graph of its `definition.json`; null when that is missing or unreadable.")
+    async def definition(self, info: Info) -> WorkflowDefinition | None:
+        """Show the agent graph."""
+        return await read_definition(info, await self._files(info))
+
+    @strawberry.field(
+        description="What would stop `publishDraft` now (ERROR), and what is only worth knowing (WARNING)."
+    )
+    async def diagnostics(self, info: Info) -> list[Diagnostic]:
+        """List what is to be said of the definition."""
+        files = await self._files(info)
+        found = definitions.diagnose(await definition_text(info, files), files.keys())
+        return [Diagnostic.of(diagnostic) for diagnostic in found]
+
+    @strawberry.field(description="Who opened it.")
+    async def created_by(self, info: Info) -> User:
+        """Show who opened it."""
+        return User.of(await info.context.loader(Loaders).user.load(self.row.created_by_id))
+
+    async def _files(self, info: Info) -> dict[str, FileEntry]:
+        return await info.context.loader(Loaders).draft_files.load(self.row.id)

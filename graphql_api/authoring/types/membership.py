@@ -1,0 +1,39 @@
+"""GraphQL types of who may do what with a workflow, and who does it now."""
+
+from datetime import datetime
+from uuid import UUID
+
+import strawberry
+
+from graphql_api.authoring.loaders import Loaders
+from graphql_api.authoring.types.enums import AccessRole
+from graphql_api.authoring.types.info import Info
+from graphql_api.identity.types import User
+
+
+@strawberry.type(description="Somebody's role in a workflow.")
+class WorkflowMember:
+    """Somebody's role in a workflow."""
+
+    role: AccessRole = strawberry.field(description="What they may do.")
+    since: datetime = strawberry.field(description="When they were given access.")
+    user_id: strawberry.Private[UUID]
+
+    @strawberry.field(description="Who it is.")
+    async def user(self, info: Info) -> User:
+        """Show who it is."""
+        return User.of(await info.context.loader(Loaders).user.load(self.user_id))
+
+
+@strawberry.type(description="The right to edit a workflow alone, for some time.")
+class WorkflowLock:
+    """The right to edit a workflow alone."""
+
+    acquired_at: datetime = strawberry.field(description="When it was taken.")
+    expires_at: datetime = strawberry.field(description="When it ends, unless its holder renews it.")
+    holder_id: strawberry.Private[UUID]
+
+    @strawberry.field(description="Who holds it.")
+    async def holder(self, info: Info) -> User:
+        """Show who holds it."""
+        return User.of(await info.context.loader(Loaders).user.load(self.holder_id))

@@ -1,0 +1,168 @@
+"""GraphQL types of workflows, their members and locks."""
+
+from datetime import datetime
+from typing import Annotated, Self
+from uuid import UUID
+
+import strawberry
+
+from graphql_api.authoring import listing, models
+from graphql_api.authoring.loaders import Loaders
+from graphql_api.authoring.types import drafts, proposals, versions
+from graphql_api.authoring.types.arguments import After, AfterEvent, Before, First, Last
+from graphql_api.authoring.types.audit import AuditEntry
+from graphql_api.authoring.types.enums import AccessRole
+from graphql_api.authoring.types.event_pages import WorkflowEventConnection, workflow_event_page
+from graphql_api.authoring.types.info import Info
+from graphql_api.authoring.types.inputs import ProposalFilter
+from graphql_api.authoring.types.lazy import LazyDraft, LazyProposal, LazyVersion
+from graphql_api.authoring.types.membership import WorkflowLock, WorkflowMember
+from graphql_api.events.cursors import encode_cursor
+from graphql_api.identity.types import User
+from graphql_api.kit.columns import now
+from graphql_api.kit.ids import to_global_id
+from graphql_api.kit.pagination import PageRequest
+from graphql_api.kit.types import Connection, EventCursor, Node, connection_of
+
+
+@strawberry.type(description="A team's agent workflow: its specification files, versions and proposals.")
+class Workflow(Node):
+    """A team's agent workflow."""
+
+    name: str = strawberry.field(description="1 to 200 characters on one line.")
+    description: str | None = strawberry.field(description="What it is for, at most 10000 characters.")
+    is_archived: bool = strawberry.field(description="Whether it is put away: it can be read, but not changed.")
+    viewer_role: AccessRole = strawberry.field(
+        description="The role of the signed-in user; decides what they may do here."
+    )
+    lock: WorkflowLock | None = strawberry.field(description="Held by whoever edits now; null when free.")
+    created_at: datetime = strawberry.field(description="When it was made.")
+    updated_at: datetime = strawberry.field(description="When anything about it changed last.")
+    row: strawberry.Private[models.Workflow]
+
+    @classmethod
+    def of(cls, row: models.Workflow, role: AccessRole) -> Self:
+        """Show a workflow to somebody with a role in it."""
+        lock = None
+        if row.lock_holder_id and row.lock_acquired_at and row.lock_expires_at and row.lock_expires_at > now():
+            lock = WorkflowLock(
+                holder_id=row.lock_holder_id, acquired_at=row.lock_acquired_at, expires_at=row.lock_expires_at
+            )
+        return cls(
+            id=strawberry.ID(to_global_id("Workflow", row.id)),
+            name=row.name,
+            description=row.description,
+            is_archived=row.is_archived,
+            viewer_role=role,
+            lock=lock,
+            created_at=row.created_at,
+            updated_at=row.updated_at,
+            row=row,
+        )
+
+    @classmethod
+    async def load(cls, info: Info, id_: UUID) -> Self | None:
+        """Read a workflow; None when it is not there or not the caller's to see."""
+        found = await info.context.loader(Loaders).workflow.load(id_)
+        return None if found is None else cls.of(*found)
+
+    @classmethod
+    async def get(cls, info: Info, id_: UUID) -> Self:
+        """Read a workflow that the caller has just been found to see.
+
+        Raises:
+            LookupError: When their access ended in between.
+        """
+        workflow = await cls.load(info, id_)
+        if workflow is None:
+            raise LookupError(id_)
+        return workflow
+
+    @strawberry.field(description="Who has owned it longest.")
+    async def owner(self, info: Info) -> User:
+        """Show the longest-standing owner."""
+        loaders = info.context.loader(Loaders)
+        members = await loaders.members.load(self.row.id)
+        owner = next(member for member in members if member.role is AccessRole.OWNER)
+        return User.of(await loaders.user.load(owner.user_id))
+
+    @strawberry.field(description="Everybody with access, in the order in which they got it.")
+    async def members(self, info: Info) -> list[WorkflowMember]:
+        """List the members."""
+        members = await info.context.loader(Loaders).members.load(self.row.id)
+        return [WorkflowMember(user_id=member.user_id, role=member.role, since=member.since) for member in members]
+
+    @strawberry.field(description="The one open draft, if any.")
+    async def draft(self, info: Info) -> LazyDraft | None:
+        """Show the open draft."""
+        row = await info.context.loader(Loaders).open_draft.load(self.row.id)
+        return None if row is None else drafts.Draft.of(row)
+
+    @strawberry.field(description="All versions, newest first.")
+    async def versions(
+        self, info: Info, first: First = None, after: After = None, last: Last = None, before: Before = None
+    ) -> Connection[LazyVersion]:
+        """List the versions."""
+        page = await listing.versions(info.context, PageRequest(first, after, last, before), self.row.id)
+        return connection_of(page, versions.Version.of)
+
+    @strawberry.field(description="One version by its number; null when there is none.")
+    async def version(
+        self, info: Info, number: Annotated[int, strawberry.argument(description="1, 2, 3 …")]
+    ) -> LazyVersion | None:
+        """Show one version."""
+        return await self._numbered(info, number)
+
+    @strawberry.field(description="The newest version; null before the first is published.")
+    async def latest_version(self, info: Info) -> LazyVersion | None:
+        """Show the newest version."""
+        row = await info.context.loader(Loaders).latest_version.load(self.row.id)
+        return None if row is None else versions.Version.of(row)
+
+    @strawberry.field(description="The version that is deployed; null before the first is.")
+    async def production_version(self, info: Info) -> LazyVersion | None:
+        """Show the deployed version."""
+        number = self.row.production_version_number
+        return None if number is None else await self._numbered(info, number)
+
+    @strawberry.field(description="What agents were asked for here, newest first.")
+    async def proposals(
+        self,
+        info: Info,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+        filter: Annotated[ProposalFilter | None, strawberry.argument(description="Only some.")] = None,  # noqa: A002 - the argument's GraphQL name
+    ) -> Connection[LazyProposal]:
+        """List the proposals."""
+        wanted = filter or ProposalFilter()
+        page = await listing.proposals(
+            info.context,
+            PageRequest(first, after, last, before),
+            workflow_id=self.row.id,
+            statuses=wanted.statuses,
+            is_own=wanted.created_by_me,
+        )
+        return connection_of(page, proposals.Proposal.of)
+
+    @strawberry.field(description="What happened here, oldest first.")
+    async def events(self, info: Info, first: First = None, after: AfterEvent = None) -> WorkflowEventConnection:
+        """List the events."""
+        return await workflow_event_page(info, self.row.id, first, after)
+
+    @strawberry.field(description="The newest event's position: subscribe from here to miss nothing after this read.")
+    async def event_head(self, info: Info) -> EventCursor | None:
+        """Show how far the log is."""
+        sequence = await info.context.loader(Loaders).event_head.load(self.row.id)
+        return EventCursor(encode_cursor(self.row.id, sequence)) if sequence else None
+
+    @strawberry.field(description="Who changed what here, newest first.")
+    async def audit_log(self, info: Info, first: First = None, after: After = None) -> Connection[AuditEntry]:
+        """List the audit entries."""
+        page = await listing.audit_entries(info.context, PageRequest(first, after), self.row.id)
+        return connection_of(page, AuditEntry.of)
+
+    async def _numbered(self, info: Info, number: int) -> LazyVersion | None:
+        row = await info.context.loader(Loaders).numbered_version.load((self.row.id, number))
+        return None if row is None else versions.Version.of(row)

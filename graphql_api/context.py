@@ -1,0 +1,93 @@
+"""What resolvers and use cases are given."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any, TypeVar, cast
+from uuid import uuid4
+
+from graphql_api.events.log import EventLog
+from graphql_api.identity.actor import Actor
+from graphql_api.identity.tokens import TokenKeys
+from graphql_api.kit.database import Database
+from graphql_api.kit.errors import Unauthenticated
+from graphql_api.runtimes.protocol import AgentRuntime
+
+Loader = TypeVar("Loader")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one user may use.
+
+    Attributes:
+        concurrent_refinements: Proposals that are pending or processing at once.
+        proposal_lifetime: How long an ended proposal waits for a decision.
+    """
+
+    concurrent_refinements: int = 10
+    proposal_lifetime: timedelta = timedelta(hours=24)
+
+
+@dataclass(frozen=True, slots=True)
+class Engines:
+    """What a process has one of."""
+
+    database: Database
+    log: EventLog
+    runtime: AgentRuntime
+    keys: TokenKeys
+    limits: Limits = field(default_factory=Limits)
+
+
+@dataclass(slots=True)
+class Context:
+    """One request, or one operation of a WebSocket.
+
+    Attributes:
+        engines: What the process has one of.
+        signed_in: Who asks; None for anonymous callers.
+        expires_at: When the token that signed them in expires.
+        request_id: Finds the request in the logs.
+        refusal: Why the credentials of the request were refused; None when there were none, or they are right.
+    """
+
+    engines: Engines
+    signed_in: Actor | None = None
+    expires_at: datetime | None = None
+    request_id: str = field(default_factory=lambda: uuid4().hex)
+    refusal: Unauthenticated | None = None
+    _loaders: dict[Callable[..., Any], Any] = field(default_factory=dict)
+
+    @property
+    def actor(self) -> Actor:
+        """Who asks.
+
+        Raises:
+            Unauthenticated: When nobody is signed in.
+        """
+        if self.refusal is not None:
+            raise self.refusal
+        if self.signed_in is None:
+            raise Unauthenticated("Sign in first: call the mutation login, and send its accessToken as a bearer token.")
+        return self.signed_in
+
+    @property
+    def database(self) -> Database:
+        """The database."""
+        return self.engines.database
+
+    @property
+    def log(self) -> EventLog:
+        """The event log."""
+        return self.engines.log
+
+    def for_operation(self) -> "Context":
+        """Make the context of one operation on this connection."""
+        return replace(self, request_id=uuid4().hex, _loaders={})
+
+    def loader(self, make: Callable[["Context"], Loader]) -> Loader:
+        """Return this request's loader of a kind; it is made at its first use."""
+        if make not in self._loaders:
+            self._loaders[make] = make(self)
+        return cast("Loader", self._loaders[make])

@@ -1,0 +1,1 @@
+"""The append-only log: appended in batches, followed by replay and then live."""

@@ -1,0 +1,116 @@
+"""Who follows what in this process, and what has arrived for them."""
+
+import asyncio
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from uuid import UUID
+
+from graphql_api.events.records import LiveEvent, StoredEvent
+
+MAILBOX_SIZE = 256
+"""Events that wait for one follower; a slower one goes back to the log, so that its memory is bounded."""
+
+
+class Mailbox:
+    """What has arrived for one follower since it looked last."""
+
+    __slots__ = ("_arrived", "_events", "_must_read", "_pointed", "heard_at")
+
+    def __init__(self) -> None:
+        self._events: deque[StoredEvent | LiveEvent] = deque()
+        self._arrived = asyncio.Event()
+        self._must_read = False
+        self._pointed = 0
+        self.heard_at = asyncio.get_running_loop().time()
+
+    def put(self, event: StoredEvent | LiveEvent) -> None:
+        """Hand over an event; when the box is full its content goes, and the log is to be read instead."""
+        if len(self._events) >= MAILBOX_SIZE:
+            self._events.clear()
+            self._must_read = True
+        else:
+            self._events.append(event)
+        self._hear()
+
+    def point(self, sequence: int) -> None:
+        """Tell of an event that is only in the log."""
+        self._pointed = max(self._pointed, sequence)
+        self._hear()
+
+    def miss(self) -> None:
+        """Tell that something may have been missed."""
+        self._must_read = True
+        self._arrived.set()
+
+    def must_read(self, position: int) -> bool:
+        """Tell whether a follower at a position has to go to the log; asking is taking note of it."""
+        answer = self._must_read or self._pointed > position
+        self._must_read, self._pointed = False, 0
+        return answer
+
+    def take(self) -> StoredEvent | LiveEvent | None:
+        """Take out the oldest event, or None."""
+        return self._events.popleft() if self._events else None
+
+    async def arrival(self) -> None:
+        """Wait until there is something to look at."""
+        await self._arrived.wait()
+        self._arrived.clear()
+
+    def _hear(self) -> None:
+        self.heard_at = asyncio.get_running_loop().time()
+        self._arrived.set()
+
+
+class Hub:
+    """The mailboxes of all followers in this process, by subject."""
+
+    def __init__(self) -> None:
+        self._mailboxes: dict[UUID, set[Mailbox]] = {}
+
+    @contextmanager
+    def register(self, subject: UUID) -> Iterator[Mailbox]:
+        """Open a mailbox for a subject while the context lasts."""
+        mailbox = Mailbox()
+        self._mailboxes.setdefault(subject, set()).add(mailbox)
+        try:
+            yield mailbox
+        finally:
+            mailboxes = self._mailboxes[subject]
+            mailboxes.discard(mailbox)
+            if not mailboxes:
+                del self._mailboxes[subject]
+
+    def follows(self, subject: UUID) -> bool:
+        """Tell whether anybody here follows a subject."""
+        return subject in self._mailboxes
+
+    def deliver(self, event: StoredEvent | LiveEvent) -> None:
+        """Hand an event to all who follow its subject."""
+        for mailbox in self._mailboxes.get(event.subject, ()):
+            mailbox.put(event)
+
+    def point(self, subject: UUID, sequence: int) -> None:
+        """Tell all who follow a subject how far its log is."""
+        for mailbox in self._mailboxes.get(subject, ()):
+            mailbox.point(sequence)
+
+    def miss_everything(self) -> None:
+        """Tell every follower that something may have been missed."""
+        for mailboxes in self._mailboxes.values():
+            for mailbox in mailboxes:
+                mailbox.miss()
+
+    def silent_since(self, moment: float) -> set[UUID]:
+        """Name the subjects of which some follower has heard nothing since a moment of the loop's clock."""
+        return {
+            subject
+            for subject, mailboxes in self._mailboxes.items()
+            if any(mailbox.heard_at <= moment for mailbox in mailboxes)
+        }
+
+    def reconcile(self, heads: Mapping[UUID, int]) -> None:
+        """Compare what followers have heard of with how far the logs are."""
+        for subject, sequence in heads.items():
+            self.point(subject, sequence)

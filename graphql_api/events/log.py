@@ -1,0 +1,237 @@
+"""The append-only log: sequences without holes, appends fenced by an epoch, followed by replay and then live."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from uuid import UUID
+
+import orjson
+import structlog
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlmodel import col, select
+
+from graphql_api.events.hub import Hub
+from graphql_api.events.models import Event, Log
+from graphql_api.events.notifier import Notifier
+from graphql_api.events.records import LiveEvent, NewEvent, NewLiveEvent, StoredEvent
+from graphql_api.kit.columns import now
+from graphql_api.kit.database import Database, Session
+from graphql_api.kit.errors import CursorInvalid
+
+PAGE = 200
+"""Events read at once while a follower catches up."""
+
+SILENCE_SECONDS = 2.0
+"""After this long without a word of a subject, its followers' positions are compared with the log."""
+
+_APPEND = text("""
+    WITH head AS (
+        UPDATE event_logs SET last_sequence = last_sequence + :count, is_closed = :closes
+        WHERE subject_id = :subject AND NOT is_closed AND (CAST(:epoch AS bigint) IS NULL OR epoch = :epoch)
+        RETURNING last_sequence - :count AS base
+    )
+    INSERT INTO events (subject_id, sequence, type, payload, is_terminal, occurred_at)
+    SELECT :subject, head.base + new.position, new.type, CAST(new.payload AS jsonb), new.is_terminal, clock_timestamp()
+    FROM head, unnest(CAST(:types AS text[]), CAST(:payloads AS text[]), CAST(:terminals AS boolean[]))
+        WITH ORDINALITY AS new (type, payload, is_terminal, position)
+    RETURNING sequence, occurred_at
+""")
+
+_log = structlog.get_logger()
+
+
+class AppendRefused(Exception):
+    """Nothing was written: the log is closed, or the writer's epoch is over."""
+
+
+class EventLog:
+    """All logs of one database.
+
+    Args:
+        database: Where the logs are.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._hub = Hub()
+        self.notifier = Notifier(database, self._hub)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Send and receive notifications while the context lasts."""
+        async with asyncio.TaskGroup() as tasks:
+            running = [tasks.create_task(self.notifier.run()), tasks.create_task(self._watch_silence())]
+            try:
+                yield
+            finally:
+                for task in running:
+                    task.cancel()
+
+    async def open(self, session: Session, subject: UUID) -> None:
+        """Begin the log of a new subject."""
+        session.add(Log(subject_id=subject))
+        await session.flush()
+
+    async def fence(self, session: Session, subject: UUID, epoch: int) -> None:
+        """Refuse from now on what carries an older epoch."""
+        await session.execute(
+            text("UPDATE event_logs SET epoch = :epoch WHERE subject_id = :subject AND epoch < :epoch"),
+            {"epoch": epoch, "subject": subject},
+        )
+
+    async def append(
+        self, session: Session, subject: UUID, events: Sequence[NewEvent | NewLiveEvent], *, epoch: int | None = None
+    ) -> list[StoredEvent]:
+        """Append events in the caller's transaction; followers hear of them, in this order, once it is committed.
+
+        Args:
+            session: The transaction.
+            subject: Whose log.
+            events: In order, at least one to store; only the last of those may be terminal.
+            epoch: The writer's fencing token; None for writers that hold the subject's own lock.
+
+        Returns:
+            The stored events with their sequences.
+
+        Raises:
+            AppendRefused: When the log is closed or the epoch is over; nothing was written.
+        """
+        new = [event for event in events if isinstance(event, NewEvent)]
+        rows = await session.execute(
+            _APPEND,
+            {
+                "subject": subject,
+                "epoch": epoch,
+                "count": len(new),
+                "closes": new[-1].is_terminal,
+                "types": [event.type for event in new],
+                "payloads": [orjson.dumps(event.payload).decode() for event in new],
+                "terminals": [event.is_terminal for event in new],
+            },
+        )
+        written = sorted((sequence, occurred_at) for sequence, occurred_at in rows)
+        if len(written) != len(new):
+            raise AppendRefused(f"The log of {subject} is closed, or epoch {epoch} is over.")
+        stored = [
+            StoredEvent(subject, sequence, event.type, event.payload, occurred_at, event.is_terminal)
+            for event, (sequence, occurred_at) in zip(new, written, strict=True)
+        ]
+        session.after_commit.append(partial(self._publish, subject, events, stored))
+        return stored
+
+    def publish_live(self, subject: UUID, sequence: int, events: Sequence[NewLiveEvent]) -> None:
+        """Fan out events that are not stored, to whoever follows now.
+
+        Args:
+            subject: Whose log.
+            sequence: Position of the newest stored event, which must be committed.
+            events: In order.
+        """
+        moment = now()
+        self.notifier.publish([LiveEvent(subject, sequence, event.type, event.payload, moment) for event in events])
+
+    def _publish(self, subject: UUID, events: Sequence[NewEvent | NewLiveEvent], stored: Sequence[StoredEvent]) -> None:
+        """Publish stored and live events in the order in which they happened."""
+        remaining = iter(stored)
+        sequence = stored[0].sequence - 1
+        for event in events:
+            if isinstance(event, NewLiveEvent):
+                self.publish_live(subject, sequence, [event])
+            else:
+                following = next(remaining)
+                sequence = following.sequence
+                self.notifier.publish([following])
+
+    async def read(self, subject: UUID, *, after: int, limit: int = PAGE) -> list[StoredEvent]:
+        """Read a page of a log, in order."""
+        query = (
+            select(Event)
+            .where(Event.subject_id == subject, col(Event.sequence) > after)
+            .order_by(col(Event.sequence))
+            .limit(limit)
+        )
+        async with self._database.transaction() as session:
+            rows = (await session.exec(query)).all()
+        return [
+            StoredEvent(row.subject_id, row.sequence, row.type, row.payload, row.occurred_at, row.is_terminal)
+            for row in rows
+        ]
+
+    async def heads(self, subjects: Collection[UUID]) -> dict[UUID, int]:
+        """Read how far logs are; a subject without one is left out."""
+        query = select(Log.subject_id, Log.last_sequence).where(col(Log.subject_id).in_(subjects))
+        async with self._database.transaction() as session:
+            return dict((await session.exec(query)).all())
+
+    async def check_position(self, subject: UUID, sequence: int) -> None:
+        """Refuse a position that the log has not reached.
+
+        Raises:
+            CursorInvalid: When it is of the future.
+        """
+        head = (await self.heads([subject])).get(subject, 0)
+        if sequence > head:
+            raise CursorInvalid("This cursor is of the future: the log is not that far.")
+
+    async def follow(self, subject: UUID, *, after: int) -> AsyncGenerator[StoredEvent | LiveEvent, None]:
+        """Give every event after a position once, in order; ends after the terminal one.
+
+        First what is stored, then live. A live-only event comes to those who have all stored ones before it.
+        Registering before the replay leaves no hole between the two.
+        """
+        position, is_over = after, await self._is_over(subject, after)
+        with self._hub.register(subject) as mailbox:
+            behind, ahead = True, None
+            while not is_over:
+                if behind:
+                    async for stored in self._replay(subject, position):
+                        yield stored
+                        position, is_over = stored.sequence, stored.is_terminal
+                    behind = False
+                    continue
+                event, is_second_look = ahead or mailbox.take(), ahead is not None
+                ahead = None
+                if event is None:
+                    behind = mailbox.must_read(position)
+                    if not behind:
+                        await mailbox.arrival()
+                elif event.sequence == position + isinstance(event, StoredEvent):
+                    yield event
+                    position, is_over = event.sequence, isinstance(event, StoredEvent) and event.is_terminal
+                elif event.sequence > position and not is_second_look:
+                    behind, ahead = True, event
+
+    async def _replay(self, subject: UUID, position: int) -> AsyncIterator[StoredEvent]:
+        while True:
+            page = await self._read_until_possible(subject, position)
+            for stored in page:
+                yield stored
+            if len(page) < PAGE:
+                return
+            position = page[-1].sequence
+
+    async def _is_over(self, subject: UUID, position: int) -> bool:
+        """Tell whether a position is that of the terminal event: a follower from there would wait for ever."""
+        last = await self._read_until_possible(subject, position - 1, limit=1) if position > 0 else []
+        return any(event.is_terminal and event.sequence == position for event in last)
+
+    async def _read_until_possible(self, subject: UUID, after: int, limit: int = PAGE) -> list[StoredEvent]:
+        while True:
+            try:
+                return await self.read(subject, after=after, limit=limit)
+            except (SQLAlchemyError, OSError, TimeoutError) as error:
+                _log.warning("follow_waits_for_database", error=type(error).__name__)
+                await asyncio.sleep(SILENCE_SECONDS / 4)
+
+    async def _watch_silence(self) -> None:
+        clock = asyncio.get_running_loop().time
+        while True:
+            await asyncio.sleep(SILENCE_SECONDS / 2)
+            subjects = self._hub.silent_since(clock() - SILENCE_SECONDS)
+            if subjects:
+                try:
+                    self._hub.reconcile(await self.heads(subjects))
+                except (SQLAlchemyError, OSError, TimeoutError) as error:
+                    _log.warning("heads_unreadable", error=type(error).__name__)

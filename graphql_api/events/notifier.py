@@ -1,0 +1,133 @@
+"""Wakes the followers of all processes. What it carries is a hint: the log's order decides what is delivered.
+
+NOTIFY inside the appending transaction would end PostgreSQL's group commit, so one notifier per process sends after the
+commit: coalesced, one NOTIFY in flight, on a connection of its own that does not wait for the disk.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import orjson
+import structlog
+
+from graphql_api.events.hub import Hub
+from graphql_api.events.records import LiveEvent, StoredEvent
+from graphql_api.kit.database import Database
+
+CHANNEL = "orchestrator_events"
+
+MAX_NOTIFICATION_BYTES = 7900
+"""PostgreSQL takes at most 7999."""
+
+BACKLOG = 10_000
+"""Notifications that wait while the connection is away; the oldest go first, and followers find the gap."""
+
+RECONNECT_SECONDS = 0.5
+
+_log = structlog.get_logger()
+
+
+class Notifier:
+    """Sends what this process appended, and hands what all processes sent to the hub."""
+
+    def __init__(self, database: Database, hub: Hub) -> None:
+        self._database = database
+        self._hub = hub
+        self._waiting: deque[bytes] = deque(maxlen=BACKLOG)
+        self._signals: set[str] = set()
+        self._filled = asyncio.Event()
+        self.listening = asyncio.Event()
+
+    def publish(self, events: Iterable[StoredEvent | LiveEvent]) -> None:
+        """Tell everybody of events that are committed, or that are live only."""
+        self._waiting.extend(_encode(event) for event in events)
+        self._filled.set()
+
+    def signal(self, channel: str) -> None:
+        """Wake whoever listens to a channel of their own; signals that wait together are one."""
+        self._signals.add(channel)
+        self._filled.set()
+
+    async def run(self) -> None:
+        """Send and listen until cancelled, on connections that are renewed when they break."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._keep(self._send))
+            tasks.create_task(self._keep(self._listen))
+
+    async def _keep(self, work: Any) -> None:  # noqa: ANN401 - one of the two methods below
+        while True:
+            try:
+                connection = await self._database.connect()
+                try:
+                    await work(connection)
+                finally:
+                    connection.terminate()
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+                _log.warning("notifier_disconnected", error=type(error).__name__)
+            await asyncio.sleep(RECONNECT_SECONDS)
+
+    async def _send(self, connection: asyncpg.Connection) -> None:
+        await connection.execute("SET synchronous_commit = off")
+        self._filled.set()  # by what was left when the last connection broke
+        while True:
+            await self._filled.wait()
+            self._filled.clear()
+            while self._signals:
+                await connection.execute("SELECT pg_notify($1, '')", self._signals.pop())
+            while self._waiting:
+                await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, self._take_notification())
+
+    def _take_notification(self) -> str:
+        entries = [self._waiting.popleft()]
+        size = len(entries[0]) + 2
+        while self._waiting and size + len(self._waiting[0]) + 1 <= MAX_NOTIFICATION_BYTES:
+            entries.append(self._waiting.popleft())
+            size += len(entries[-1]) + 1
+        return (b"[" + b",".join(entries) + b"]").decode()
+
+    async def _listen(self, connection: asyncpg.Connection) -> None:
+        lost = asyncio.Event()
+        connection.add_termination_listener(lambda _connection: lost.set())
+        await connection.add_listener(CHANNEL, self._receive)
+        self._hub.miss_everything()
+        self.listening.set()
+        try:
+            await lost.wait()
+        finally:
+            self.listening.clear()
+
+    def _receive(self, _connection: object, _pid: int, _channel: str, notification: object) -> None:
+        for subject, sequence, *rest in orjson.loads(str(notification)):
+            key = UUID(subject)
+            if not self._hub.follows(key):
+                continue
+            if rest:
+                self._hub.deliver(_decode(key, sequence, *rest))
+            else:
+                self._hub.point(key, sequence)
+
+
+def _encode(event: StoredEvent | LiveEvent) -> bytes:
+    is_terminal = event.is_terminal if isinstance(event, StoredEvent) else None
+    head = [str(event.subject), event.sequence]
+    inline = orjson.dumps([*head, event.type, event.occurred_at, event.payload, is_terminal])
+    return inline if len(inline) + 2 <= MAX_NOTIFICATION_BYTES else orjson.dumps(head)
+
+
+def _decode(
+    subject: UUID,
+    sequence: int,
+    type_: str,
+    occurred_at: str,
+    payload: dict[str, Any],
+    is_terminal: bool | None,  # noqa: FBT001 - a field of a row
+) -> StoredEvent | LiveEvent:
+    at = datetime.fromisoformat(occurred_at)
+    if is_terminal is None:
+        return LiveEvent(subject, sequence, type_, payload, at)
+    return StoredEvent(subject, sequence, type_, payload, at, is_terminal)

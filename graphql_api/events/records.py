@@ -1,0 +1,75 @@
+"""What the log takes and gives."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """Something that happened and is to be stored.
+
+    Attributes:
+        type: Name of the event's GraphQL type, such as `ToolCallStarted`.
+        payload: The type's own fields in snake case; JSON values only.
+        is_terminal: Whether nothing may follow it: the log is closed with it.
+    """
+
+    type: str
+    payload: Mapping[str, Any]
+    is_terminal: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NewLiveEvent:
+    """Something for those who follow now; it is not stored.
+
+    Attributes:
+        type: Name of the event's GraphQL type, such as `AgentMessageDelta`.
+        payload: The type's own fields in snake case; JSON values only.
+    """
+
+    type: str
+    payload: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """An event of a log.
+
+    Attributes:
+        subject: What the log is about.
+        sequence: Position in the log: 1, 2, 3 … without a hole.
+        type: Name of the event's GraphQL type.
+        payload: The type's own fields in snake case.
+        occurred_at: When it was appended, by the database's clock.
+        is_terminal: Whether it is the last one.
+    """
+
+    subject: UUID
+    sequence: int
+    type: str
+    payload: Mapping[str, Any]
+    occurred_at: datetime
+    is_terminal: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LiveEvent:
+    """An event that is fanned out to whoever follows now, and not stored.
+
+    Attributes:
+        subject: What the log is about.
+        sequence: Position of the stored event before it.
+        type: Name of the event's GraphQL type.
+        payload: The type's own fields in snake case.
+        occurred_at: When it was published.
+    """
+
+    subject: UUID
+    sequence: int
+    type: str
+    payload: Mapping[str, Any]
+    occurred_at: datetime

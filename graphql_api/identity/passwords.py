@@ -1,0 +1,32 @@
+"""Password hashes: argon2id, in threads, since one takes tens of milliseconds by design."""
+
+import asyncio
+
+from pwdlib import PasswordHash
+from pwdlib.exceptions import UnknownHashError
+from pwdlib.hashers.argon2 import Argon2Hasher
+
+MIN_PASSWORD_LENGTH = 10
+"""Characters of a new password."""
+
+MAX_PASSWORD_LENGTH = 1024
+"""Characters; a longer one is refused unread, since hashing costs by length."""
+
+_hashing = PasswordHash((Argon2Hasher(),))
+_NOBODY = _hashing.hash("nobody has this password")
+
+
+async def hash_password(password: str) -> str:
+    """Hash a new password with a salt of its own."""
+    return await asyncio.to_thread(_hashing.hash, password)
+
+
+async def matches(password: str, password_hash: str | None) -> bool:
+    """Compare a password with a hash; with None, an unknown account, it takes as long and is False."""
+    if len(password) > MAX_PASSWORD_LENGTH:
+        return False
+    try:
+        is_right = await asyncio.to_thread(_hashing.verify, password, password_hash or _NOBODY)
+    except (UnknownHashError, UnicodeEncodeError):
+        return False
+    return is_right and password_hash is not None

@@ -1,0 +1,16 @@
+"""Queries about who asks."""
+
+import strawberry
+
+from graphql_api.identity.loaders import user_loader
+from graphql_api.identity.types import IdentityContext, User
+
+
+@strawberry.type
+class IdentityQueries:
+    """Queries about who asks."""
+
+    @strawberry.field(description="Who is signed in. Anonymous callers get the error `UNAUTHENTICATED`.")
+    async def viewer(self, info: strawberry.Info[IdentityContext, None]) -> User:
+        """Show who asks."""
+        return User.of(await user_loader(info.context.database).load(info.context.actor.user_id))

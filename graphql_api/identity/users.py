@@ -1,0 +1,68 @@
+"""Users: making them and finding them."""
+
+import unicodedata
+from collections.abc import Collection
+from uuid import UUID
+
+from email_validator import EmailNotValidError, validate_email
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import col, select
+
+from graphql_api.identity.models import User, UserRole
+from graphql_api.identity.passwords import MAX_PASSWORD_LENGTH, MIN_PASSWORD_LENGTH, hash_password
+from graphql_api.kit.database import Database, Session
+from graphql_api.kit.errors import AlreadyExists, Invalid
+from graphql_api.kit.texts import checked_text, is_storable
+
+MAX_NAME_LENGTH = 200
+
+
+def normal_email(email: str) -> str:
+    """Write an e-mail address as it is compared: case does not tell people apart."""
+    return unicodedata.normalize("NFC", email.strip()).lower()
+
+
+async def create(database: Database, *, email: str, name: str, password: str, is_admin: bool = False) -> User:
+    """Make a user.
+
+    Args:
+        database: Where users are.
+        email: Unique, whatever its case.
+        name: 1 to 200 characters.
+        password: 10 to 1024 characters.
+        is_admin: Whether they may act as an owner of every workflow.
+
+    Raises:
+        Invalid: When an argument breaks its rule.
+        AlreadyExists: When the address is taken.
+    """
+    try:
+        validate_email(email, check_deliverability=False, test_environment=True)
+    except EmailNotValidError as error:
+        raise Invalid(f"{email!r} is not an e-mail address: {error}", path=["input", "email"]) from error
+    name = checked_text(name, path=["input", "name"], minimum=1, maximum=MAX_NAME_LENGTH, is_multiline=False)
+    if not MIN_PASSWORD_LENGTH <= len(password) <= MAX_PASSWORD_LENGTH:
+        raise Invalid(
+            f"A password has {MIN_PASSWORD_LENGTH} to {MAX_PASSWORD_LENGTH} characters.", path=["input", "password"]
+        )
+    roles = [UserRole.USER.value, UserRole.ADMIN.value] if is_admin else [UserRole.USER.value]
+    user = User(email=normal_email(email), name=name, password_hash=await hash_password(password), roles=roles)
+    try:
+        async with database.transaction() as session:
+            session.add(user)
+    except IntegrityError as error:
+        raise AlreadyExists(f"There is a user {user.email} already.", path=["input", "email"]) from error
+    return user
+
+
+async def by_email(session: Session, email: str) -> User | None:
+    """Find a user by address, whatever its case."""
+    if not is_storable(email):
+        return None
+    return (await session.exec(select(User).where(User.email == normal_email(email)))).first()
+
+
+async def by_ids(session: Session, ids: Collection[UUID]) -> dict[UUID, User]:
+    """Find users by their keys."""
+    rows = await session.exec(select(User).where(col(User.id).in_(ids)))
+    return {user.id: user for user in rows}

@@ -1,0 +1,1 @@
+"""What every room stands on: database, ids, errors, files, pagination. It knows nothing of workflows."""

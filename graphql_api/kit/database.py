@@ -1,0 +1,100 @@
+"""One PostgreSQL: short transactions, and raw connections for LISTEN."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+import asyncpg
+import orjson
+from sqlalchemy import URL, Executable, Result, make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.ext.asyncio import AsyncSession as PlainSession
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+DRIVERS = {"postgres", "postgresql", "postgresql+asyncpg"}
+
+
+class DatabaseURLError(ValueError):
+    """A URL that does not name a PostgreSQL database; the message has no secret."""
+
+
+class Session(AsyncSession):
+    """A session that remembers what to do once its transaction is committed."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - passes SQLAlchemy's own on
+        super().__init__(*arguments, **options)
+        self.after_commit: list[Callable[[], None]] = []
+
+    async def execute(self, statement: Executable, params: Any = None, **options: Any) -> Result[*tuple[Any, ...]]:  # noqa: ANN401 - passes SQLAlchemy's own on
+        """Run any statement; SQLModel deprecates this in favour of `exec`, which takes no plain SQL."""
+        return await PlainSession.execute(self, statement, params, **options)
+
+
+def parse_url(text: str) -> URL:
+    """Read a database URL in any of the forms that people use.
+
+    Args:
+        text: `postgres://`, `postgresql://` or `postgresql+asyncpg://`.
+
+    Raises:
+        DatabaseURLError: When it is none of them.
+    """
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):
+        # The cause is left out: it may quote what stands after an @ in a password.
+        raise DatabaseURLError("It is not a URL; write postgresql://user:password@host:5432/name.") from None
+    if url.drivername not in DRIVERS:
+        raise DatabaseURLError(f"It starts with {url.drivername}://; only PostgreSQL is supported (postgresql://…).")
+    if not url.database:
+        raise DatabaseURLError("It names no database; write postgresql://user:password@host:5432/name.")
+    return url.set(drivername="postgresql+asyncpg")
+
+
+class Database:
+    """The database as use cases see it.
+
+    Args:
+        url: From `parse_url`.
+        pool_size: Connections kept for transactions; as many again may be opened in a rush.
+    """
+
+    def __init__(self, url: URL, *, pool_size: int = 10) -> None:
+        self.url = url
+        self.engine = create_async_engine(
+            url,
+            pool_size=pool_size,
+            max_overflow=pool_size,
+            pool_timeout=10,
+            pool_pre_ping=True,
+            json_serializer=lambda value: orjson.dumps(value).decode(),
+            json_deserializer=orjson.loads,
+            async_creator=partial(self._connect, application_name="orchestrator", jit="off"),
+        )
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Session]:
+        """Open a transaction: committed at the end, rolled back on an error.
+
+        Callables in `session.after_commit` run once the commit is durable. Never hold one over a network call.
+        """
+        async with Session(self.engine, expire_on_commit=False) as session:
+            async with session.begin():
+                yield session
+            for callback in session.after_commit:
+                callback()
+
+    async def connect(self) -> asyncpg.Connection:
+        """Open a raw connection outside the pool, for LISTEN, NOTIFY and session locks."""
+        return await self._connect(application_name="orchestrator-notifier")
+
+    async def close(self) -> None:
+        """Close the pool."""
+        await self.engine.dispose()
+
+    async def _connect(self, **settings: str) -> asyncpg.Connection:
+        """Let the driver read the address, so that `sslmode` and its kin mean what they mean to psql."""
+        dsn = self.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        return await asyncpg.connect(dsn, timeout=10, server_settings=settings)

@@ -1,0 +1,104 @@
+"""Errors that a caller can act on.
+
+DomainError
+├── Invalid             an argument breaks a rule
+├── NotFound            there is no such thing, or it is not the caller's to see
+├── Forbidden           the caller may see it, but not do this
+├── AlreadyExists       a unique name is taken
+├── Unauthenticated     nobody is signed in
+├── CursorInvalid       a cursor of another log, or none at all
+├── identity.errors     InvalidCredentials
+├── runtimes.errors     RuntimeUnavailable
+└── authoring.errors    what only authors meet: stale revisions, locks, conflicts
+"""
+
+from collections.abc import Sequence
+from enum import Enum
+
+
+class ErrorCode(Enum):
+    """What went wrong, for programs. Each value says what a client can do about it."""
+
+    VALIDATION_FAILED = "VALIDATION_FAILED"
+    UNAUTHENTICATED = "UNAUTHENTICATED"
+    FORBIDDEN = "FORBIDDEN"
+    NOT_FOUND = "NOT_FOUND"
+    ALREADY_EXISTS = "ALREADY_EXISTS"
+    INVALID_CREDENTIALS = "INVALID_CREDENTIALS"
+    INVALID_TRANSITION = "INVALID_TRANSITION"
+    STALE_REVISION = "STALE_REVISION"
+    LOCKED = "LOCKED"
+    MERGE_CONFLICT = "MERGE_CONFLICT"
+    DEFINITION_INVALID = "DEFINITION_INVALID"
+    IDEMPOTENCY_MISMATCH = "IDEMPOTENCY_MISMATCH"
+    RUNTIME_UNAVAILABLE = "RUNTIME_UNAVAILABLE"
+    RUNTIME_FAILED = "RUNTIME_FAILED"
+    RUNTIME_TIMEOUT = "RUNTIME_TIMEOUT"
+    QUOTA_EXCEEDED = "QUOTA_EXCEEDED"
+    RATE_LIMITED = "RATE_LIMITED"
+    QUERY_TOO_COMPLEX = "QUERY_TOO_COMPLEX"
+    DOCUMENT_NOT_TRUSTED = "DOCUMENT_NOT_TRUSTED"
+    CURSOR_INVALID = "CURSOR_INVALID"
+    INTERNAL_ERROR = "INTERNAL_ERROR"
+
+
+class DomainError(Exception):
+    """A refusal that the caller can act on.
+
+    Args:
+        message: One sentence for people: what is wrong, and how to mend it.
+        path: The argument at fault, such as `["input", "files", "0", "path"]`.
+    """
+
+    code: ErrorCode
+
+    def __init__(self, message: str, *, path: Sequence[str] | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.path = None if path is None else list(path)
+
+
+class Invalid(DomainError):
+    """An argument breaks a rule that the message names."""
+
+    code = ErrorCode.VALIDATION_FAILED
+
+
+class NotFound(DomainError):
+    """There is no such thing, or it is not the caller's to see: both read the same."""
+
+    code = ErrorCode.NOT_FOUND
+
+
+class Forbidden(DomainError):
+    """The caller may see the thing, but not do this with it.
+
+    Args:
+        message: What is not allowed.
+        path: The argument at fault.
+        required_role: The least role that may.
+    """
+
+    code = ErrorCode.FORBIDDEN
+
+    def __init__(self, message: str, *, path: Sequence[str] | None = None, required_role: str | None = None) -> None:
+        super().__init__(message, path=path)
+        self.required_role = required_role
+
+
+class AlreadyExists(DomainError):
+    """A name that must be unique is taken."""
+
+    code = ErrorCode.ALREADY_EXISTS
+
+
+class Unauthenticated(DomainError):
+    """Nobody is signed in, or the sign-in has expired."""
+
+    code = ErrorCode.UNAUTHENTICATED
+
+
+class CursorInvalid(DomainError):
+    """A cursor of another log, of the future, or not a cursor at all."""
+
+    code = ErrorCode.CURSOR_INVALID

@@ -1,0 +1,169 @@
+"""Keyset pagination: pages that stay stable while rows come and go."""
+
+import base64
+import binascii
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+import orjson
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select
+
+from graphql_api.kit.database import Session
+from graphql_api.kit.errors import Invalid
+from graphql_api.kit.texts import is_storable
+
+DEFAULT_PAGE = 25
+MAX_PAGE = 100
+
+Row = TypeVar("Row")
+SortValue = datetime | str | int | UUID
+
+
+@dataclass(frozen=True, slots=True)
+class PageRequest:
+    """Which part of a list is wanted.
+
+    Attributes:
+        first: Rows from the start, or after `after`; 1 to 100.
+        after: Cursor of the row before the first wanted one.
+        last: Rows up to the end, or before `before`; 1 to 100.
+        before: Cursor of the row after the last wanted one.
+    """
+
+    first: int | None = None
+    after: str | None = None
+    last: int | None = None
+    before: str | None = None
+
+    def size(self) -> int:
+        """Tell how many rows are wanted.
+
+        Raises:
+            Invalid: When both directions are asked for, or a number is out of range.
+        """
+        if self.first is not None and self.last is not None:
+            raise Invalid("Give first or last, not both.", path=["last"])
+        for name, number in (("first", self.first), ("last", self.last)):
+            if number is not None and not 1 <= number <= MAX_PAGE:
+                raise Invalid(f"{name} is a number from 1 to {MAX_PAGE}.", path=[name])
+        return self.first or self.last or DEFAULT_PAGE
+
+
+@dataclass(frozen=True, slots=True)
+class SortKey:
+    """One column of an order.
+
+    Attributes:
+        column: What is compared; never null.
+        attribute: Its name on a row.
+        parse: Reads the column's value from a cursor.
+        is_descending: Whether the greatest come first.
+    """
+
+    column: Any
+    attribute: str
+    parse: Callable[[str], SortValue]
+    is_descending: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[Row]):
+    """A part of a list.
+
+    Attributes:
+        rows: In the list's order.
+        cursors: One for each row.
+        count: Counts the whole list when it is awaited.
+    """
+
+    rows: list[Row]
+    cursors: list[str]
+    has_next: bool
+    has_previous: bool
+    count: Callable[[], Awaitable[int]]
+
+
+async def read_page(
+    session: Session,
+    query: Select[Any],
+    keys: Sequence[SortKey],
+    request: PageRequest,
+    count: Callable[[], Awaitable[int]],
+) -> Page[Any]:
+    """Read one page of a query's rows.
+
+    Args:
+        session: A transaction.
+        query: Selects one entity, without an order.
+        keys: The order; the last key is unique.
+        request: Which part.
+        count: Counts the whole list.
+
+    Raises:
+        Invalid: When the request can't be read.
+    """
+    size = request.size()
+    backwards = request.last is not None
+    limited = query
+    for cursor, name, is_after in ((request.after, "after", True), (request.before, "before", False)):
+        if cursor is not None:
+            limited = limited.where(_beyond(keys, _decode(cursor, keys, name), is_after=is_after))
+    order = [key.column.desc() if key.is_descending != backwards else key.column.asc() for key in keys]
+    found = list((await session.execute(limited.order_by(*order).limit(size + 1))).scalars())
+    rows, has_more = found[:size], len(found) > size
+    if backwards:
+        rows.reverse()
+    return Page(
+        rows=rows,
+        cursors=[_encode(row, keys) for row in rows],
+        has_next=request.before is not None if backwards else has_more,
+        has_previous=has_more if backwards else request.after is not None,
+        count=count,
+    )
+
+
+async def count_rows(session: Session, query: Select[Any]) -> int:
+    """Count a query's rows."""
+    counted = await session.execute(select(func.count()).select_from(query.subquery()))
+    return int(counted.scalar_one())
+
+
+def _beyond(keys: Sequence[SortKey], values: Sequence[SortValue], *, is_after: bool) -> ColumnElement[bool]:
+    """Compare rows with a position, key by key, since each key has a direction of its own."""
+    alternatives = []
+    for index, key in enumerate(keys):
+        equal = [earlier.column == value for earlier, value in zip(keys[:index], values[:index], strict=True)]
+        greater = is_after != key.is_descending
+        alternatives.append(and_(*equal, key.column > values[index] if greater else key.column < values[index]))
+    return or_(*alternatives)
+
+
+def _encode(row: object, keys: Sequence[SortKey]) -> str:
+    values = [str(_plain(getattr(row, key.attribute))) for key in keys]
+    return base64.urlsafe_b64encode(orjson.dumps(values)).decode()
+
+
+def _plain(value: SortValue) -> str | int:
+    return value.isoformat() if isinstance(value, datetime) else value if isinstance(value, int) else str(value)
+
+
+def _decode(cursor: str, keys: Sequence[SortKey], name: str) -> list[SortValue]:
+    try:
+        values = orjson.loads(base64.b64decode(cursor.encode("ascii"), altchars=b"-_", validate=True))
+        return [_comparable(key.parse(value)) for key, value in zip(keys, values, strict=True)]
+    except (binascii.Error, ValueError, TypeError, AttributeError, OverflowError) as error:
+        raise Invalid("This is not a cursor of this list. Hand back one of its edges.", path=[name]) from error
+
+
+def _comparable(value: SortValue) -> SortValue:
+    """Refuse what PostgreSQL could not compare a column with."""
+    if isinstance(value, datetime) and value.tzinfo is None:
+        raise ValueError("a moment has a zone")
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ValueError("a number has 64 bits")
+    if isinstance(value, str) and not is_storable(value):
+        raise ValueError("a text has no NUL")
+    return value.astimezone(UTC) if isinstance(value, datetime) else value

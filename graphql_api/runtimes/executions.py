@@ -1,0 +1,310 @@
+"""Executions: the order to run an agent is its own queue and lease.
+
+A worker that lost its lease can write nothing: each write names the epoch of its claim, and a new claim ends it.
+Rows are locked in one order everywhere: the owner's row above, the execution, its log.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol
+from uuid import UUID
+
+from sqlalchemy import Update, text
+from sqlmodel import col, select, update
+
+from graphql_api.events.log import EventLog
+from graphql_api.kit.columns import now
+from graphql_api.kit.database import Database, Session
+from graphql_api.kit.errors import ErrorCode
+from graphql_api.kit.files import FileEntry
+from graphql_api.runtimes.models import Execution, ExecutionFile, ExecutionState
+from graphql_api.runtimes.protocol import ThreadRef
+
+CHANNEL = "orchestrator_executions"
+"""Workers listen here for new work."""
+
+WORKER_LOCKS = 0x0DC4
+"""First key of the session locks that tell which workers live."""
+
+LEASE = timedelta(seconds=10)
+"""How long a worker that can't be heard of keeps its executions; one that died loses them at once."""
+
+MAX_ATTEMPTS = 10
+"""Claims of one execution that ended in a loss: of the stream, the runtime or the worker."""
+
+FORGET_AFTER = timedelta(minutes=1)
+
+_IS_ALIVE = """
+    lease_expires_at > now() AND EXISTS (
+        SELECT FROM pg_locks
+        WHERE locktype = 'advisory' AND granted AND classid = :locks AND objid = lease_owner
+          AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    )
+"""
+
+_CLAIM = text(f"""
+    WITH due AS (
+        SELECT id FROM executions
+        WHERE due_at <= now() AND (state = 'QUEUED' OR (state = 'RUNNING' AND NOT ({_IS_ALIVE})))
+        ORDER BY due_at LIMIT :limit FOR UPDATE SKIP LOCKED
+    )
+    UPDATE executions
+    SET state = 'RUNNING', epoch = epoch + 1, attempts = attempts + 1,
+        lease_owner = :worker, lease_expires_at = now() + :lease
+    FROM due WHERE executions.id = due.id
+    RETURNING executions.id, executions.epoch
+""")  # noqa: S608 - the only thing put in is the constant above
+
+_RENEW = text("""
+    UPDATE executions SET lease_expires_at = now() + :lease
+    WHERE lease_owner = :worker AND state = 'RUNNING'
+    RETURNING id, epoch
+""")
+
+_CLAIM_FORGETTING = text("""
+    WITH due AS (
+        SELECT id FROM executions WHERE state = 'TO_FORGET' AND due_at <= now()
+        ORDER BY due_at LIMIT :limit FOR UPDATE SKIP LOCKED
+    )
+    UPDATE executions SET attempts = attempts + 1, due_at = now() + :again
+    FROM due WHERE executions.id = due.id
+    RETURNING executions.id
+""")
+
+
+class LeaseLost(Exception):
+    """The execution is not this worker's any more: it ended, or another took it over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to write for one execution until somebody claims it anew."""
+
+    execution_id: UUID
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an execution failed."""
+
+    code: ErrorCode
+    message: str
+    is_retryable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an execution ended: with a failure, or with its files as they are.
+
+    Attributes:
+        failure: None when it succeeded.
+        summary: What the agent says of its own work.
+    """
+
+    failure: Failure | None = None
+    summary: str | None = None
+
+
+class ExecutionListener(Protocol):
+    """Who ordered executions, and is told of them in the transactions that record it."""
+
+    async def started(self, session: Session, claim: Claim, *, thread: ThreadRef, runtime: str) -> None:
+        """Record that the runtime accepted the work; calls `begin`.
+
+        Raises:
+            LeaseLost: When the claim is over.
+        """
+        ...
+
+    async def ended(self, session: Session, claim: Claim, outcome: Outcome) -> None:
+        """Record the outcome and close the log; calls `end`.
+
+        Raises:
+            LeaseLost: When the claim is over.
+        """
+        ...
+
+
+async def order(
+    session: Session, log: EventLog, execution_id: UUID, request: Mapping[str, str | None], files: Sequence[FileEntry]
+) -> None:
+    """Order an execution in the caller's transaction; workers hear of it once that is committed.
+
+    Args:
+        session: The transaction, in which the log of the execution is open.
+        log: The event log.
+        execution_id: Also the subject of its log.
+        request: Prompt, context path and context selection, named as in `RunRequest`.
+        files: What the agent starts from.
+    """
+    session.add(Execution(id=execution_id, request=dict(request)))
+    await session.flush()
+    session.add_all(
+        ExecutionFile(
+            execution_id=execution_id,
+            path=file.path,
+            from_sequence=0,
+            type=file.type,
+            digest=file.digest,
+            size=file.size,
+            updated_at=file.updated_at,
+        )
+        for file in files
+    )
+    session.after_commit.append(lambda: log.notifier.signal(CHANNEL))
+
+
+async def claim(session: Session, log: EventLog, *, worker: int, limit: int) -> list[Claim]:
+    """Take over what is due: what is new, and what a dead worker left."""
+    parameters = {"worker": worker, "limit": limit, "lease": LEASE, "locks": WORKER_LOCKS}
+    claims = [Claim(*row) for row in (await session.execute(_CLAIM, parameters)).tuples()]
+    for claimed in claims:
+        await log.fence(session, claimed.execution_id, claimed.epoch)
+    return claims
+
+
+async def renew(database: Database, *, worker: int) -> set[Claim]:
+    """Prolong all leases of a worker; give those that it still holds."""
+    async with database.transaction() as session:
+        rows = await session.execute(_RENEW, {"worker": worker, "lease": LEASE})
+        return {Claim(*row) for row in rows.tuples()}
+
+
+async def begin(session: Session, claim: Claim, *, thread: ThreadRef, runtime: str) -> None:
+    """Note the thread of an execution.
+
+    Raises:
+        LeaseLost: When the claim is over.
+    """
+    await _write(
+        session,
+        claim,
+        thread_id=thread.thread_id,
+        handle=dict(thread.handle),
+        runtime=runtime,
+        started_at=now(),
+    )
+
+
+async def progress(session: Session, claim: Claim, *, frames: int, input_tokens: int, output_tokens: int) -> None:
+    """Note how many frames are ingested, and what they cost.
+
+    Raises:
+        LeaseLost: When the claim is over.
+    """
+    await _write(
+        session,
+        claim,
+        frames_ingested=frames,
+        input_tokens=col(Execution.input_tokens) + input_tokens,
+        output_tokens=col(Execution.output_tokens) + output_tokens,
+    )
+
+
+async def end(session: Session, claim: Claim) -> None:
+    """Note that nothing more will come.
+
+    Raises:
+        LeaseLost: When the claim is over.
+    """
+    await _write(session, claim, state=ExecutionState.ENDED, lease_owner=None, lease_expires_at=None, ended_at=now())
+
+
+async def give_back(
+    database: Database, log: EventLog, claim: Claim, *, delay: timedelta = timedelta(0), is_loss: bool = False
+) -> None:
+    """Let any worker claim an execution; nothing happens when the claim is over.
+
+    Args:
+        database: Where executions are.
+        log: The event log.
+        claim: What is given back.
+        delay: How long nobody may claim it.
+        is_loss: Whether it counts as an attempt.
+    """
+    values = {
+        "state": ExecutionState.QUEUED,
+        "due_at": now() + delay,
+        "attempts": col(Execution.attempts) - (0 if is_loss else 1),
+        "lease_owner": None,
+        "lease_expires_at": None,
+    }
+    async with database.transaction() as session:
+        await session.execute(_held(claim).values(**values))
+        session.after_commit.append(lambda: log.notifier.signal(CHANNEL))
+
+
+async def stop(session: Session, log: EventLog, execution_id: UUID) -> None:
+    """Order that an execution is stopped if it runs, and its thread forgotten; whoever works on it loses the claim."""
+    await session.execute(
+        update(Execution)
+        .where(col(Execution.id) == execution_id)
+        .values(
+            state=ExecutionState.TO_FORGET,
+            due_at=now(),
+            attempts=0,
+            lease_owner=None,
+            lease_expires_at=None,
+            epoch=col(Execution.epoch) + 1,
+            ended_at=text("coalesce(ended_at, now())"),
+        )
+    )
+    session.after_commit.append(lambda: log.notifier.signal(CHANNEL))
+
+
+async def claim_forgetting(session: Session, *, limit: int) -> list[Execution]:
+    """Give executions whose threads are to be forgotten; they come again later unless `forgotten` is called."""
+    rows = await session.execute(_CLAIM_FORGETTING, {"limit": limit, "again": FORGET_AFTER})
+    ids = list(rows.scalars())
+    return list((await session.exec(select(Execution).where(col(Execution.id).in_(ids)))).all())
+
+
+async def forgotten(database: Database, execution_id: UUID) -> None:
+    """Note that nothing is left to do."""
+    async with database.transaction() as session:
+        await session.execute(
+            update(Execution)
+            .where(col(Execution.id) == execution_id, col(Execution.state) == ExecutionState.TO_FORGET)
+            .values(state=ExecutionState.FORGOTTEN)
+        )
+
+
+async def files_at(session: Session, execution_id: UUID, sequence: int | None = None) -> dict[str, FileEntry]:
+    """Read the files as the agent had left them right after an event; as they are now when None."""
+    query = select(ExecutionFile).where(ExecutionFile.execution_id == execution_id)
+    if sequence is None:
+        query = query.where(col(ExecutionFile.to_sequence).is_(None))
+    else:
+        query = query.where(
+            col(ExecutionFile.from_sequence) <= sequence,
+            col(ExecutionFile.to_sequence).is_(None) | (col(ExecutionFile.to_sequence) > sequence),
+        )
+    rows = (await session.exec(query.order_by(col(ExecutionFile.path)))).all()
+    return {row.path: FileEntry(row.path, row.type, row.digest, row.size, row.updated_at) for row in rows}
+
+
+async def _write(session: Session, claim: Claim, **values: object) -> None:
+    result = await session.execute(_held(claim).values(**values).returning(col(Execution.id)))
+    if result.first() is None:
+        raise LeaseLost(f"Epoch {claim.epoch} of execution {claim.execution_id} is over.")
+
+
+def _held(claim: Claim) -> Update:
+    return update(Execution).where(
+        col(Execution.id) == claim.execution_id,
+        col(Execution.epoch) == claim.epoch,
+        col(Execution.state) == ExecutionState.RUNNING,
+    )
+
+
+async def count_workers(database: Database) -> int:
+    """Count the workers that live, by their session locks."""
+    query = text("""
+        SELECT count(*) FROM pg_locks
+        WHERE locktype = 'advisory' AND granted AND classid = :locks
+          AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    """)
+    async with database.transaction() as session:
+        return int((await session.execute(query, {"locks": WORKER_LOCKS})).scalar_one())

@@ -1,0 +1,133 @@
+"""The schema: the sum of the rooms."""
+
+import strawberry
+import structlog
+from graphql import (
+    GraphQLArgument,
+    GraphQLError,
+    GraphQLInputField,
+    GraphQLInputObjectType,
+    GraphQLInterfaceType,
+    GraphQLObjectType,
+    Undefined,
+    build_schema,
+    lexicographic_sort_schema,
+    print_schema,
+)
+from strawberry.schema.config import StrawberryConfig
+from strawberry.types import ExecutionContext
+
+from graphql_api.authoring.mutations import AuthoringMutations
+from graphql_api.authoring.queries import AuthoringQueries
+from graphql_api.authoring.subscriptions import AuthoringSubscriptions
+from graphql_api.authoring.types import errors, proposal_events, workflow_events
+from graphql_api.authoring.types.audit import AuditEntry
+from graphql_api.authoring.types.drafts import Draft
+from graphql_api.authoring.types.versions import Version
+from graphql_api.context import Context
+from graphql_api.identity.mutations import IdentityMutations
+from graphql_api.identity.queries import IdentityQueries
+from graphql_api.identity.types import InvalidCredentialsError
+from graphql_api.kit import types
+from graphql_api.kit.errors import DomainError, ErrorCode
+
+_log = structlog.get_logger()
+
+
+@strawberry.type(description="What can be read. Lists are connections; what you may not see is null.")
+class Query(IdentityQueries, AuthoringQueries):
+    """What can be read."""
+
+
+@strawberry.type(
+    description="What can be changed. What a caller can act on is in the payload's `errors`, and then nothing "
+    "was changed."
+)
+class Mutation(IdentityMutations, AuthoringMutations):
+    """What can be changed."""
+
+
+@strawberry.type(
+    description="What can be watched: over `graphql-transport-ws`, on the same path as queries. After a lost "
+    "connection, subscribe again with the last cursor in `after`."
+)
+class Subscription(AuthoringSubscriptions):
+    """What can be watched."""
+
+
+class OrchestratorSchema(strawberry.Schema):
+    """A schema whose errors tell callers what they may know, and the log the rest."""
+
+    def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
+        """Give each error its code and request id; mask what is not the caller's fault.
+
+        Args:
+            errors: What the response will carry; changed in place.
+            execution_context: The operation.
+        """
+        context = execution_context.context if execution_context else None
+        request_id = context.request_id if isinstance(context, Context) else None
+        for error in errors:
+            cause = error.original_error
+            while isinstance(cause, GraphQLError):
+                cause = cause.original_error
+            code = ErrorCode.VALIDATION_FAILED
+            if isinstance(cause, DomainError):
+                code = cause.code
+            elif cause is not None:
+                _log.error("operation_failed", request_id=request_id, path=error.path, exc_info=cause)
+                code = ErrorCode.INTERNAL_ERROR
+                error.message = "Something broke on our side. The request id finds it in the logs."
+            error.extensions = {**(error.extensions or {}), "code": code.value, "requestId": request_id}
+
+
+def _without_null_defaults(schema: OrchestratorSchema) -> OrchestratorSchema:
+    """Take back the `= null` that Strawberry gives to what may be left out: code generators make optional fields of it.
+
+    Seam, checked with strawberry-graphql 0.341: the graphql-core schema is `Schema._schema`.
+    """
+    for type_ in schema._schema.type_map.values():  # noqa: SLF001 - see above
+        inputs: list[GraphQLArgument | GraphQLInputField] = []
+        if isinstance(type_, GraphQLInputObjectType):
+            inputs.extend(type_.fields.values())
+        elif isinstance(type_, GraphQLObjectType | GraphQLInterfaceType):
+            inputs.extend(argument for field in type_.fields.values() for argument in field.args.values())
+        for input_ in inputs:
+            if input_.default_value is None:
+                input_.default_value = Undefined
+    return schema
+
+
+schema = _without_null_defaults(
+    OrchestratorSchema(
+        query=Query,
+        mutation=Mutation,
+        subscription=Subscription,
+        types=[
+            *proposal_events.PROPOSAL_EVENTS.values(),
+            *workflow_events.WORKFLOW_EVENTS.values(),
+            Draft,
+            Version,
+            AuditEntry,
+            InvalidCredentialsError,
+            types.ValidationError,
+            types.NotFoundError,
+            types.AlreadyExistsError,
+            errors.ForbiddenError,
+            errors.InvalidTransitionError,
+            errors.StaleRevisionError,
+            errors.LockedError,
+            errors.MergeConflictError,
+            errors.DefinitionInvalidError,
+            errors.RuntimeUnavailableError,
+            errors.QuotaExceededError,
+            errors.IdempotencyMismatchError,
+        ],
+        config=StrawberryConfig(scalar_map=types.SCALARS),
+    )
+)
+
+
+def sdl() -> str:
+    """Write the schema in GraphQL's own language, everything in alphabetical order."""
+    return f"{print_schema(lexicographic_sort_schema(build_schema(schema.as_str())))}\n"

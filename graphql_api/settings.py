@@ -1,0 +1,118 @@
+"""The environment, typed. Only app.py and the command line read it."""
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from sqlalchemy import URL
+
+from graphql_api.identity.tokens import AUDIENCE, ISSUER, MIN_SECRET_BYTES
+from graphql_api.kit.database import parse_url
+
+
+class SettingsError(Exception):
+    """A variable of the environment is wrong; the message names it and says what is right."""
+
+
+class Environment(Enum):
+    """What kind of place the process runs in."""
+
+    DEVELOPMENT = "development"
+    PRODUCTION = "production"
+
+
+class LogFormat(Enum):
+    """How log lines look."""
+
+    CONSOLE = "console"
+    JSON = "json"
+
+
+class Settings(BaseSettings):
+    """What the environment and `.env` say; the README has a table of it."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env", env_file_encoding="utf-8", extra="ignore", env_ignore_empty=True, hide_input_in_errors=True
+    )
+
+    database_url: str | None = None
+    jwt_secret: Annotated[tuple[str, ...], NoDecode] = ()
+    jwt_issuer: str = ISSUER
+    jwt_audience: str = AUDIENCE
+    runtime_url: str = "embedded:"
+    embedded_runtime_pace_ms: float = Field(default=5, ge=0, le=10_000)
+    host: str = "127.0.0.1"
+    port: int = Field(default=8080, ge=0, le=65535)
+    orchestrator_home: Path = Path(".orchestrator")
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    environment: Environment = Environment.DEVELOPMENT
+    log_level: str = "info"
+    log_format: LogFormat | None = None
+    max_concurrent_refinements: int = Field(default=10, ge=1)
+    proposal_ttl_hours: float = Field(default=24, gt=0)
+
+    @field_validator("jwt_secret", "cors_origins", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:  # noqa: ANN401 - whatever the environment has
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("jwt_secret")
+    @classmethod
+    def _check_secrets(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if any(len(secret.encode()) < MIN_SECRET_BYTES for secret in value):
+            raise ValueError(
+                f"each secret has at least {MIN_SECRET_BYTES} bytes; make one with: openssl rand -base64 48"
+            )
+        return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _check_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            scheme, separator, host = origin.partition("://")
+            if scheme not in {"http", "https"} or not separator or not host or "/" in host:
+                raise ValueError(f"{origin!r} is no origin; write https://app.example.com")
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _check_database_url(cls, value: str | None) -> str | None:
+        if value is not None:
+            parse_url(value)
+        return value
+
+    @field_validator("runtime_url")
+    @classmethod
+    def _check_runtime_url(cls, value: str) -> str:
+        if value != "embedded:":
+            raise ValueError(f"{value.partition(':')[0]!r} names no runtime that is built in; write embedded:")
+        return value
+
+    @field_validator("log_level")
+    @classmethod
+    def _check_log_level(cls, value: str, info: ValidationInfo) -> str:
+        levels = ("debug", "info", "warning", "error", "critical")
+        if value.lower() not in levels:
+            raise ValueError(f"{info.field_name} is one of {', '.join(levels)}")
+        return value.lower()
+
+    def parsed_database_url(self) -> URL | None:
+        """Give the database's URL; None for the embedded one."""
+        return None if self.database_url is None else parse_url(self.database_url)
+
+
+def read_settings() -> Settings:
+    """Read the environment.
+
+    Raises:
+        SettingsError: With the first variable that is wrong.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]).upper()
+        reason = first["msg"].removeprefix("Value error, ")
+        raise SettingsError(f"{name}: {reason[:1].lower()}{reason[1:]}") from error

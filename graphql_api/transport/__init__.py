@@ -1,0 +1,1 @@
+"""What stands between HTTP or WebSocket and the schema."""

@@ -1,0 +1,80 @@
+import "./workers.js";
+import "./style.css";
+
+import { explorerPlugin } from "@graphiql/plugin-explorer";
+import { useGraphiQL } from "@graphiql/react";
+import { createLocalStorage } from "@graphiql/toolkit";
+import { GraphiQL, HISTORY_PLUGIN } from "graphiql";
+import { useEffect, useState } from "react";
+import { createRoot } from "react-dom/client";
+
+import { Carried, TOKEN } from "./carry.js";
+import { config } from "./config.js";
+import { createFetcher } from "./fetcher.js";
+import { journey } from "./journey.js";
+
+// Other GraphiQLs on this host keep their tabs under "graphiql:".
+const storage = createLocalStorage({ namespace: "orchestrator" });
+const headers = JSON.stringify(config.headers ?? { Authorization: `Bearer ${TOKEN}` }, null, 2);
+const carried = new Carried(sessionStorage);
+const plugins = [HISTORY_PLUGIN, explorerPlugin()];
+
+// By itself GraphiQL leaves out the first tab's variables, and opens a tab twice that was changed just before a reload.
+const stored = JSON.parse(storage.getItem("graphiql:tabState"));
+const shown = stored?.tabs[stored.activeTabIndex] ?? journey[0];
+
+/** Write the token into the headers editor of the tab that is shown, where it still waits for one. */
+function SignedIn({ signIns }) {
+  const { editor, tab } = useGraphiQL((state) => ({ editor: state.headerEditor, tab: state.activeTabIndex }));
+  useEffect(() => {
+    const text = editor?.getValue() ?? "";
+    const filled = carried.fill(text);
+    if (filled !== text) editor.setValue(filled);
+  }, [editor, tab, signIns]);
+  return null;
+}
+
+/** Wrap long lines: half a window is narrow, and a phone narrower. */
+function Wrapped() {
+  const editors = useGraphiQL((state) => [state.queryEditor, state.variableEditor, state.headerEditor]);
+  useEffect(() => editors.forEach((editor) => editor?.updateOptions({ wordWrap: "on" })), [editors]);
+  return null;
+}
+
+function App() {
+  const [signIns, setSignIns] = useState(0);
+  const [fetcher] = useState(() => {
+    const onResult = (data) => {
+      if (carried.keep(data)) setSignIns((count) => count + 1);
+    };
+    return createFetcher({ config, carried, onResult });
+  });
+  return (
+    <GraphiQL
+      fetcher={fetcher}
+      storage={storage}
+      plugins={plugins}
+      defaultTabs={journey}
+      initialQuery={shown.query ?? ""}
+      initialVariables={shown.variables ?? ""}
+      defaultHeaders={headers}
+      shouldPersistHeaders={false}
+      defaultQuery=""
+      inputValueDeprecation
+      schemaDescription
+    >
+      <GraphiQL.Logo>
+        <span className="product">IDE Orchestrator</span>
+      </GraphiQL.Logo>
+      <SignedIn signIns={signIns} />
+      <Wrapped />
+    </GraphiQL>
+  );
+}
+
+if (config.title) document.title = config.title;
+// Monaco measures its font once: with the fallback's width, the cursor would stand beside the text.
+document.fonts
+  .load('15px "Fira Code"')
+  .catch(() => undefined)
+  .then(() => createRoot(document.getElementById("graphiql")).render(<App />));

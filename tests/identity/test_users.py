@@ -1,0 +1,95 @@
+import pytest
+
+from graphql_api.identity import users
+from graphql_api.identity.loaders import user_loader
+from graphql_api.identity.models import User
+from graphql_api.identity.passwords import matches
+from graphql_api.kit.database import Database
+from graphql_api.kit.errors import AlreadyExists, Invalid
+
+from support.people import MakeUser
+from uuid import uuid4
+
+pytestmark = pytest.mark.anyio
+
+
+async def find(database: Database, email: str) -> User | None:
+    async with database.transaction() as session:
+        return await users.by_email(session, email)
+
+
+class TestCreate:
+    async def test_a_user_may_sign_in_with_their_password_only(self, database: Database) -> None:
+        user = await users.create(database, email=f"{uuid4().hex}@example.com", name=" Ada ", password="0123456789")
+        found = await find(database, user.email)
+        assert found is not None
+        assert (found.id, found.name, found.roles, found.disabled_at) == (user.id, "Ada", ["USER"], None)
+        assert await matches("0123456789", found.password_hash)
+        assert not await matches("0123456780", found.password_hash)
+
+    async def test_an_admin_has_both_roles(self, database: Database) -> None:
+        email = f"{uuid4().hex}@example.com"
+        user = await users.create(database, email=email, name="Root", password="0123456789", is_admin=True)
+        assert user.roles == ["USER", "ADMIN"]
+
+    async def test_an_address_is_kept_in_lower_case(self, database: Database) -> None:
+        local = uuid4().hex
+        user = await users.create(database, email=f"{local.upper()}@EXAMPLE.com", name="A", password="0123456789")
+        assert user.email == f"{local}@example.com"
+
+    async def test_an_address_is_taken_in_any_case(self, database: Database, make_user: MakeUser) -> None:
+        taken = await make_user()
+        with pytest.raises(AlreadyExists) as refusal:
+            await users.create(database, email=taken.email.upper(), name="B", password="0123456789")
+        assert refusal.value.path == ["input", "email"]
+        assert taken.email in refusal.value.message
+        assert await find(database, taken.email) == taken
+
+    @pytest.mark.parametrize(
+        ("field", "value"),
+        [
+            ("email", "nobody"),
+            ("email", "a@b@c"),
+            ("email", "a\x00@example.com"),
+            ("email", ""),
+            ("name", ""),
+            ("name", "   "),
+            ("name", "a" * 201),
+            ("name", "a\x00b"),
+            ("name", "two\nlines"),
+            ("password", "123456789"),
+            ("password", "a" * 1025),
+        ],
+    )
+    async def test_an_argument_that_breaks_its_rule_is_named(self, database: Database, field: str, value: str) -> None:
+        email = f"{uuid4().hex}@example.com"
+        arguments = {"email": email, "name": "Ada", "password": "0123456789"} | {field: value}
+        with pytest.raises(Invalid) as refusal:
+            await users.create(database, **arguments)
+        assert refusal.value.path == ["input", field]
+        assert await find(database, email) is None
+
+
+class TestByEmail:
+    async def test_case_and_white_space_do_not_tell_people_apart(self, database: Database, make_user: MakeUser) -> None:
+        user = await make_user()
+        assert await find(database, f"  {user.email.upper()}\n") == user
+
+    @pytest.mark.parametrize("email", ["nobody@example.com", "", "a\x00b@example.com", "\ud800@example.com"])
+    async def test_who_is_not_there_is_none(self, database: Database, email: str) -> None:
+        assert await find(database, email) is None
+
+
+class TestByIds:
+    async def test_those_that_are_there_are_found_by_key(self, database: Database, make_user: MakeUser) -> None:
+        ada, bob = await make_user(name="Ada"), await make_user(name="Bob")
+        async with database.transaction() as session:
+            found = await users.by_ids(session, {ada.id, bob.id, uuid4()})
+        assert {key: user.name for key, user in found.items()} == {ada.id: "Ada", bob.id: "Bob"}
+
+
+class TestUserLoader:
+    async def test_it_answers_in_the_order_of_the_keys(self, database: Database, make_user: MakeUser) -> None:
+        ada, bob = await make_user(name="Ada"), await make_user(name="Bob")
+        loaded = await user_loader(database).load_many([bob.id, ada.id, bob.id])
+        assert [user.name for user in loaded] == ["Bob", "Ada", "Bob"]

@@ -1,0 +1,1 @@
+"""What several test modules share: `from support.databases import another`."""
