@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
+from functools import partial
 
 from sqlalchemy import URL
 from starlette.applications import Starlette
@@ -13,12 +14,16 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route, WebSocketRoute
 
+from graphql_api.authoring.expiry import expire_undecided
 from graphql_api.authoring.outcomes import ProposalOutcomes
 from graphql_api.context import Engines, Limits
 from graphql_api.events.log import EventLog
 from graphql_api.identity.tokens import TokenKeys
 from graphql_api.kit.database import Database
+from graphql_api.kit.duties import repeat
+from graphql_api.runtimes.circuit import Circuit
 from graphql_api.runtimes.embedded.adapter import EmbeddedRuntime
+from graphql_api.runtimes.guarded import GuardedRuntime
 from graphql_api.runtimes.protocol import AgentRuntime
 from graphql_api.runtimes.worker import Worker
 from graphql_api.schema import schema, sdl
@@ -26,6 +31,9 @@ from graphql_api.settings import Environment, Settings
 from graphql_api.transport.graphiql_page import GraphiQL
 from graphql_api.transport.graphql import GraphQLApp
 from graphql_api.transport.health import Health
+
+EXPIRY_SECONDS = 30
+"""Between two looks for proposals that nobody decided about in time."""
 
 
 def make_runtime(settings: Settings) -> AgentRuntime:
@@ -42,10 +50,13 @@ def make_engines(settings: Settings, database_url: URL, secrets: tuple[str, ...]
         secrets: That sign and verify access tokens.
     """
     database = Database(database_url)
+    runtime = make_runtime(settings)
+    circuit = Circuit(database, runtime.name)
     return Engines(
         database=database,
         log=EventLog(database),
-        runtime=make_runtime(settings),
+        runtime=GuardedRuntime(runtime, circuit),
+        circuit=circuit,
         keys=TokenKeys(secrets, issuer=settings.jwt_issuer, audience=settings.jwt_audience),
         limits=Limits(
             concurrent_refinements=settings.max_concurrent_refinements,
@@ -106,7 +117,7 @@ async def running(engines: Engines, *, with_worker: bool) -> AsyncIterator[None]
         stack.push_async_callback(engines.runtime.close)
         await stack.enter_async_context(engines.log.running())
         if with_worker:
-            await stack.enter_async_context(_working(make_worker(engines)))
+            await stack.enter_async_context(_working(engines))
         yield
 
 
@@ -116,10 +127,16 @@ def make_worker(engines: Engines) -> Worker:
 
 
 @asynccontextmanager
-async def _working(worker: Worker) -> AsyncIterator[None]:
+async def _working(engines: Engines) -> AsyncIterator[None]:
+    """Run executions, and do what has to be done now and then."""
+    expire = partial(expire_undecided, engines.database, engines.log, lifetime=engines.limits.proposal_lifetime)
     async with asyncio.TaskGroup() as tasks:
-        task = tasks.create_task(worker.run())
+        working = [
+            tasks.create_task(make_worker(engines).run()),
+            tasks.create_task(repeat(expire, seconds=EXPIRY_SECONDS)),
+        ]
         try:
             yield
         finally:
-            task.cancel()
+            for task in working:
+                task.cancel()

@@ -11,6 +11,7 @@ from graphql_api.identity.actor import Actor
 from graphql_api.identity.tokens import TokenKeys
 from graphql_api.kit.database import Database
 from graphql_api.kit.errors import Unauthenticated
+from graphql_api.runtimes.circuit import Circuit
 from graphql_api.runtimes.protocol import AgentRuntime
 
 Loader = TypeVar("Loader")
@@ -36,6 +37,7 @@ class Engines:
     database: Database
     log: EventLog
     runtime: AgentRuntime
+    circuit: Circuit
     keys: TokenKeys
     limits: Limits = field(default_factory=Limits)
 

@@ -30,12 +30,13 @@ from graphql_api.identity.queries import IdentityQueries
 from graphql_api.identity.types import InvalidCredentialsError
 from graphql_api.kit import types
 from graphql_api.kit.errors import DomainError, ErrorCode
+from graphql_api.runtimes.queries import RuntimeQueries
 
 _log = structlog.get_logger()
 
 
 @strawberry.type(description="What can be read. Lists are connections; what you may not see is null.")
-class Query(IdentityQueries, AuthoringQueries):
+class Query(IdentityQueries, RuntimeQueries, AuthoringQueries):
     """What can be read."""
 
 

@@ -87,6 +87,7 @@ async def hold(
             f"Your role in this workflow is {role.value}; this takes {at_least.value}.",
             path=path,
             required_role=at_least.value,
+            subject_id=workflow.id,
         )
     if workflow.is_archived and not takes_archived:
         raise Invalid("This workflow is archived. Restore it with updateWorkflow(isArchived: false) first.", path=path)

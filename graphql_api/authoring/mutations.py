@@ -3,6 +3,7 @@
 import strawberry
 
 from graphql_api.authoring import approval, drafts, proposals, versions, workflows
+from graphql_api.authoring.refusals import ErrorsAsRecord
 from graphql_api.authoring.types import inputs, payloads
 from graphql_api.authoring.types.drafts import Draft
 from graphql_api.authoring.types.info import Info
@@ -10,7 +11,6 @@ from graphql_api.authoring.types.proposals import Proposal
 from graphql_api.authoring.types.versions import Version
 from graphql_api.authoring.types.workflows import Workflow
 from graphql_api.kit.ids import key_of, to_global_id
-from graphql_api.kit.mutations import ErrorsAsData
 
 
 @strawberry.type
@@ -18,7 +18,7 @@ class AuthoringMutations:
     """Mutations of the product."""
 
     @strawberry.mutation(
-        extensions=[ErrorsAsData(payloads.CreateWorkflowPayload)],
+        extensions=[ErrorsAsRecord(payloads.CreateWorkflowPayload)],
         description="Make a workflow that belongs to you: empty, from files, from a template, or from both. "
         "Errors: `ValidationError`, `NotFoundError` (template), `IdempotencyMismatchError`.",
     )
@@ -40,7 +40,7 @@ class AuthoringMutations:
         return payloads.CreateWorkflowPayload(workflow=await Workflow.get(info, workflow.id))
 
     @strawberry.mutation(
-        extensions=[ErrorsAsData(payloads.UpdateWorkflowPayload)],
+        extensions=[ErrorsAsRecord(payloads.UpdateWorkflowPayload)],
         description="Rename, describe, archive or restore a workflow. It takes an editor, archiving an owner. "
         "Errors: `NotFoundError`, `ForbiddenError`, `ValidationError`, `LockedError`.",
     )
@@ -62,7 +62,7 @@ class AuthoringMutations:
         return payloads.UpdateWorkflowPayload(workflow=await Workflow.get(info, workflow.id))
 
     @strawberry.mutation(
-        extensions=[ErrorsAsData(payloads.DeleteWorkflowPayload)],
+        extensions=[ErrorsAsRecord(payloads.DeleteWorkflowPayload)],
         description="Take a workflow out of everybody's sight. It takes an owner. Errors: `NotFoundError`, "
         "`ForbiddenError`, `LockedError`.",
     )
@@ -76,7 +76,7 @@ class AuthoringMutations:
         return payloads.DeleteWorkflowPayload(deleted_workflow_id=strawberry.ID(to_global_id("Workflow", deleted)))
 
     @strawberry.mutation(
-        extensions=[ErrorsAsData(payloads.SetWorkflowMemberPayload)],
+        extensions=[ErrorsAsRecord(payloads.SetWorkflowMemberPayload)],
         description="Give somebody a role in a workflow, or take their access away. It takes an owner; anybody "
         "may leave, but for the last owner. Errors: `NotFoundError`, `ForbiddenError`, "
         "`ValidationError`, `LockedError`.",
@@ -96,7 +96,7 @@ class AuthoringMutations:
         return payloads.SetWorkflowMemberPayload(workflow=await Workflow.load(info, workflow.id))
 
     @strawberry.mutation(
-        extensions=[ErrorsAsData(payloads.LockWorkflowPayload)],
+        extensions=[ErrorsAsRecord(payloads.LockWorkflowPayload)],
         description="Take the lock of a workflow, or renew your own: nobody else can change it until the lock "
         "expires. It takes an editor. Errors: `NotFoundError`, `ForbiddenError`, `ValidationError`, "
         "`LockedError`.",
@@ -115,7 +115,7 @@ class AuthoringMutations:
         return payloads.LockWorkflowPayload(workflow=await Workflow.get(info, workflow.id))
 
     @strawberry.mutation(
-        extensions=[ErrorsAsData(payloads.UnlockWorkflowPayload)],
+        extensions=[ErrorsAsRecord(payloads.UnlockWorkflowPayload)],
         description="Give your lock back, or as an owner break somebody else's. A free workflow stays free. "
         "Errors: `NotFoundError`, `ForbiddenError`, `LockedError`.",
     )
@@ -131,7 +131,7 @@ class AuthoringMutations:
         return payloads.UnlockWorkflowPayload(workflow=await Workflow.get(info, workflow.id))
 
     @strawberry.mutation(
-        extensions=[ErrorsAsData(payloads.EditDraftPayload)],
+        extensions=[ErrorsAsRecord(payloads.EditDraftPayload)],
         description="Write, delete and rename files of the draft, in one revision; opens a draft from the "
         "latest version when there is none. It takes an editor. Errors: `NotFoundError`, "
         "`ForbiddenError`, `ValidationError`, `LockedError`, `StaleRevisionError`, "
@@ -154,7 +154,7 @@ class AuthoringMutations:
         return payloads.EditDraftPayload(draft=Draft.of(draft))
 
     @strawberry.mutation(
-        extensions=[ErrorsAsData(payloads.DiscardDraftPayload)],
+        extensions=[ErrorsAsRecord(payloads.DiscardDraftPayload)],
         description="Throw the open draft away. It takes an editor. Errors: `NotFoundError`, `ForbiddenError`, "
         "`ValidationError`, `LockedError`.",
     )
@@ -171,7 +171,7 @@ class AuthoringMutations:
         )
 
     @strawberry.mutation(
-        extensions=[ErrorsAsData(payloads.PublishDraftPayload)],
+        extensions=[ErrorsAsRecord(payloads.PublishDraftPayload)],
         description="Make the open draft the next version, and close it; proposals that wait on it become "
         "SUPERSEDED. It takes an editor. Errors: `NotFoundError`, `ForbiddenError`, "
         "`ValidationError`, `LockedError`, `StaleRevisionError`, `DefinitionInvalidError`, "
@@ -193,7 +193,7 @@ class AuthoringMutations:
         return payloads.PublishDraftPayload(version=Version.of(version))
 
     @strawberry.mutation(
-        extensions=[ErrorsAsData(payloads.DeployVersionPayload)],
+        extensions=[ErrorsAsRecord(payloads.DeployVersionPayload)],
         description="Move the production pointer to a version, forwards or back. It takes an owner. Errors: "
         "`NotFoundError`, `ForbiddenError`, `ValidationError`, `LockedError`, "
         "`InvalidTransitionError`.",
@@ -212,7 +212,7 @@ class AuthoringMutations:
         )
 
     @strawberry.mutation(
-        extensions=[ErrorsAsData(payloads.DeprecateVersionPayload)],
+        extensions=[ErrorsAsRecord(payloads.DeprecateVersionPayload)],
         description="Mark a version as not to be used any more; the deployed one can't be. It takes an owner. "
         "Errors: `NotFoundError`, `ForbiddenError`, `ValidationError`, `LockedError`, "
         "`InvalidTransitionError`.",
@@ -229,7 +229,7 @@ class AuthoringMutations:
         return payloads.DeprecateVersionPayload(version=Version.of(version))
 
     @strawberry.mutation(
-        extensions=[ErrorsAsData(payloads.RefineWorkflowPayload)],
+        extensions=[ErrorsAsRecord(payloads.RefineWorkflowPayload)],
         description="Ask an agent to change the draft. Stores the order and returns at once: the work goes on "
         "whether or not anybody watches. It takes an editor. Errors: `NotFoundError`, "
         "`ForbiddenError`, `ValidationError`, `LockedError`, `QuotaExceededError`, "
@@ -252,7 +252,7 @@ class AuthoringMutations:
         return payloads.RefineWorkflowPayload(proposal=Proposal.of(proposal))
 
     @strawberry.mutation(
-        extensions=[ErrorsAsData(payloads.CancelProposalPayload)],
+        extensions=[ErrorsAsRecord(payloads.CancelProposalPayload)],
         description="Stop a proposal that is PENDING or PROCESSING, upstream too where the runtime can. It "
         "takes an editor. Errors: `NotFoundError`, `ForbiddenError`, `ValidationError`, "
         "`LockedError`, `InvalidTransitionError`.",
@@ -269,7 +269,7 @@ class AuthoringMutations:
         return payloads.CancelProposalPayload(proposal=Proposal.of(proposal))
 
     @strawberry.mutation(
-        extensions=[ErrorsAsData(payloads.RetryProposalPayload)],
+        extensions=[ErrorsAsRecord(payloads.RetryProposalPayload)],
         description="Ask again what an ended proposal asked, of the draft as it is now. It takes an editor. "
         "Errors: `NotFoundError`, `ForbiddenError`, `ValidationError`, `LockedError`, "
         "`InvalidTransitionError`, `QuotaExceededError`, `RuntimeUnavailableError`.",
@@ -286,7 +286,7 @@ class AuthoringMutations:
         return payloads.RetryProposalPayload(proposal=Proposal.of(proposal))
 
     @strawberry.mutation(
-        extensions=[ErrorsAsData(payloads.ApproveProposalPayload)],
+        extensions=[ErrorsAsRecord(payloads.ApproveProposalPayload)],
         description="Merge a COMPLETED proposal into its draft: the base revision, the draft now and the "
         "proposal, three ways. It takes an editor. Errors: `NotFoundError`, `ForbiddenError`, "
         "`ValidationError`, `LockedError`, `InvalidTransitionError`, `StaleRevisionError`, "
@@ -310,7 +310,7 @@ class AuthoringMutations:
         return payloads.ApproveProposalPayload(proposal=Proposal.of(proposal), draft=Draft.of(draft))
 
     @strawberry.mutation(
-        extensions=[ErrorsAsData(payloads.RejectProposalPayload)],
+        extensions=[ErrorsAsRecord(payloads.RejectProposalPayload)],
         description="Decide against a proposal; one that is being worked on is stopped. It takes an editor. "
         "Errors: `NotFoundError`, `ForbiddenError`, `ValidationError`, `LockedError`, "
         "`InvalidTransitionError`.",

@@ -76,6 +76,7 @@ async def refine(
     Raises:
         NotFound, Forbidden, Locked, Invalid: See `access.hold`; it takes an editor.
         QuotaExceeded: When the caller has as many running as they may.
+        RuntimeUnavailable: When the runtime's circuit is open.
         IdempotencyMismatch: When the key was used for another input.
     """
     arguments = {
@@ -90,10 +91,13 @@ async def refine(
         context_file_path=context_file_path,
         context_selection=_checked_selection(context_selection),
     )
+    unavailable = await context.engines.circuit.refusal()
     async with context.database.transaction() as session:
         earlier = await repeatable.first_result(session)
         if earlier is not None:
             return await session.get_one(Proposal, earlier)
+        if unavailable is not None:
+            raise unavailable
         workflow = await access.hold(session, context.actor, workflow_id, AccessRole.EDITOR)
         proposal = await _order(session, context, workflow, wanted, action="proposal.refine")
         await repeatable.keep(session, proposal.id)
@@ -107,7 +111,11 @@ async def retry(context: Context, *, proposal_id: UUID | None, prompt: str | Non
         NotFound, Forbidden, Locked, Invalid: See `access.hold_proposal`; it takes an editor.
         InvalidTransition: When the proposal has not ended.
         QuotaExceeded: When the caller has as many running as they may.
+        RuntimeUnavailable: When the runtime's circuit is open.
     """
+    unavailable = await context.engines.circuit.refusal()
+    if unavailable is not None:
+        raise unavailable
     async with context.database.transaction() as session:
         workflow, earlier = await access.hold_proposal(session, context.actor, proposal_id, AccessRole.EDITOR)
         if earlier.status in RUNNING:

@@ -218,6 +218,7 @@ async def unlock(context: Context, *, workflow_id: UUID | None, force: bool) -> 
                 "Only an owner may break somebody else's lock.",
                 path=["input", "force"],
                 required_role=AccessRole.OWNER.value,
+                subject_id=workflow.id,
             )
         if workflow.lock_holder_id is not None:
             workflow.lock_holder_id = workflow.lock_acquired_at = workflow.lock_expires_at = None

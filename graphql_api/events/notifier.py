@@ -78,9 +78,16 @@ class Notifier:
             await self._filled.wait()
             self._filled.clear()
             while self._signals:
-                await connection.execute("SELECT pg_notify($1, '')", self._signals.pop())
+                await self._send_signal(connection, self._signals.pop())
             while self._waiting:
                 await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, self._take_notification())
+
+    async def _send_signal(self, connection: asyncpg.Connection, channel: str) -> None:
+        try:
+            await connection.execute("SELECT pg_notify($1, '')", channel)
+        except BaseException:
+            self._signals.add(channel)  # twice wakes no worse than once, and nobody looks for a signal that is lost
+            raise
 
     def _take_notification(self) -> str:
         entries = [self._waiting.popleft()]

@@ -14,6 +14,7 @@ DomainError
 
 from collections.abc import Sequence
 from enum import Enum
+from uuid import UUID
 
 
 class ErrorCode(Enum):
@@ -77,13 +78,22 @@ class Forbidden(DomainError):
         message: What is not allowed.
         path: The argument at fault.
         required_role: The least role that may.
+        subject_id: Key of the thing.
     """
 
     code = ErrorCode.FORBIDDEN
 
-    def __init__(self, message: str, *, path: Sequence[str] | None = None, required_role: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        path: Sequence[str] | None = None,
+        required_role: str | None = None,
+        subject_id: UUID | None = None,
+    ) -> None:
         super().__init__(message, path=path)
         self.required_role = required_role
+        self.subject_id = subject_id
 
 
 class AlreadyExists(DomainError):

@@ -34,4 +34,8 @@ class ErrorsAsData(FieldExtension):
         try:
             return await next_(source, info, **arguments)
         except DomainError as error:
+            await self.note(info, error)
             return self._payload(errors=[user_error(error)])
+
+    async def note(self, info: Info, error: DomainError) -> None:
+        """Take note of a refusal; rooms that keep a record override it."""

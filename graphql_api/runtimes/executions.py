@@ -2,22 +2,24 @@
 
 A worker that lost its lease can write nothing: each write names the epoch of its claim, and a new claim ends it.
 Rows are locked in one order everywhere: the owner's row above, the execution, its log.
+All that decides when something is due is told by the database's clock: those of workers may differ.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 from uuid import UUID
 
+import asyncpg
 from sqlalchemy import Update, text
-from sqlmodel import col, select, update
+from sqlmodel import col, func, insert, select, update
 
 from graphql_api.events.log import EventLog
-from graphql_api.kit.columns import now
 from graphql_api.kit.database import Database, Session
 from graphql_api.kit.errors import ErrorCode
 from graphql_api.kit.files import FileEntry
+from graphql_api.runtimes import snapshots
 from graphql_api.runtimes.models import Execution, ExecutionFile, ExecutionState
 from graphql_api.runtimes.protocol import ThreadRef
 
@@ -33,12 +35,15 @@ LEASE = timedelta(seconds=10)
 MAX_ATTEMPTS = 10
 """Claims of one execution that ended in a loss: of the stream, the runtime or the worker."""
 
-FORGET_AFTER = timedelta(minutes=1)
+FIRST_DELAY = timedelta(seconds=1)
+"""Before what was lost once may be claimed; it doubles with each attempt."""
+
+LONGEST_DELAY = timedelta(seconds=8)
 
 _IS_ALIVE = """
     lease_expires_at > now() AND EXISTS (
         SELECT FROM pg_locks
-        WHERE locktype = 'advisory' AND granted AND classid = :locks AND objid = lease_owner
+        WHERE locktype = 'advisory' AND granted AND classid = :locks AND objid = lease_owner AND objsubid = 2
           AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
     )
 """
@@ -56,21 +61,12 @@ _CLAIM = text(f"""
     RETURNING executions.id, executions.epoch
 """)  # noqa: S608 - the only thing put in is the constant above
 
-_RENEW = text("""
-    UPDATE executions SET lease_expires_at = now() + :lease
-    WHERE lease_owner = :worker AND state = 'RUNNING'
-    RETURNING id, epoch
-""")
-
-_CLAIM_FORGETTING = text("""
-    WITH due AS (
-        SELECT id FROM executions WHERE state = 'TO_FORGET' AND due_at <= now()
-        ORDER BY due_at LIMIT :limit FOR UPDATE SKIP LOCKED
-    )
-    UPDATE executions SET attempts = attempts + 1, due_at = now() + :again
-    FROM due WHERE executions.id = due.id
-    RETURNING executions.id
-""")
+_RENEW = """
+    UPDATE executions SET lease_owner = $1, lease_expires_at = now() + $2
+    FROM unnest($3::uuid[], $4::bigint[]) AS claimed (id, epoch)
+    WHERE executions.id = claimed.id AND executions.epoch = claimed.epoch AND state = 'RUNNING'
+    RETURNING executions.id, executions.epoch
+"""
 
 
 class LeaseLost(Exception):
@@ -139,37 +135,41 @@ async def order(
         request: Prompt, context path and context selection, named as in `RunRequest`.
         files: What the agent starts from.
     """
-    session.add(Execution(id=execution_id, request=dict(request)))
-    await session.flush()
-    session.add_all(
-        ExecutionFile(
-            execution_id=execution_id,
-            path=file.path,
-            from_sequence=0,
-            type=file.type,
-            digest=file.digest,
-            size=file.size,
-            updated_at=file.updated_at,
-        )
-        for file in files
-    )
+    await session.execute(insert(Execution).values(id=execution_id, request=dict(request), due_at=func.now()))
+    await snapshots.insert(session, execution_id, 0, files)
     session.after_commit.append(lambda: log.notifier.signal(CHANNEL))
 
 
-async def claim(session: Session, log: EventLog, *, worker: int, limit: int) -> list[Claim]:
+async def claim(session: Session, log: EventLog, *, worker: int, limit: int, lease: timedelta = LEASE) -> list[Claim]:
     """Take over what is due: what is new, and what a dead worker left."""
-    parameters = {"worker": worker, "limit": limit, "lease": LEASE, "locks": WORKER_LOCKS}
+    parameters = {"worker": worker, "limit": limit, "lease": lease, "locks": WORKER_LOCKS}
     claims = [Claim(*row) for row in (await session.execute(_CLAIM, parameters)).tuples()]
     for claimed in claims:
         await log.fence(session, claimed.execution_id, claimed.epoch)
     return claims
 
 
-async def renew(database: Database, *, worker: int) -> set[Claim]:
-    """Prolong all leases of a worker; give those that it still holds."""
-    async with database.transaction() as session:
-        rows = await session.execute(_RENEW, {"worker": worker, "lease": LEASE})
-        return {Claim(*row) for row in rows.tuples()}
+async def renew(
+    connection: asyncpg.Connection, claims: Collection[Claim], *, worker: int, lease: timedelta = LEASE
+) -> set[Claim]:
+    """Prolong the leases of a worker; give those that it still holds.
+
+    Args:
+        connection: The one whose session lock says that the worker lives: a renewal proves it.
+        claims: What the worker really works on. Any other claim is to expire, even one that it committed unknowingly.
+        worker: Number of the worker now, which may have been another one when it claimed.
+        lease: How long it need not be heard of.
+    """
+    ordered = sorted(claims, key=lambda claim: claim.execution_id)
+    rows = await connection.fetch(
+        _RENEW,
+        worker,
+        lease,
+        [claim.execution_id for claim in ordered],
+        [claim.epoch for claim in ordered],
+        timeout=lease.total_seconds(),
+    )
+    return {Claim(*row) for row in rows}
 
 
 async def begin(session: Session, claim: Claim, *, thread: ThreadRef, runtime: str) -> None:
@@ -184,7 +184,7 @@ async def begin(session: Session, claim: Claim, *, thread: ThreadRef, runtime: s
         thread_id=thread.thread_id,
         handle=dict(thread.handle),
         runtime=runtime,
-        started_at=now(),
+        started_at=func.now(),
     )
 
 
@@ -209,66 +209,56 @@ async def end(session: Session, claim: Claim) -> None:
     Raises:
         LeaseLost: When the claim is over.
     """
-    await _write(session, claim, state=ExecutionState.ENDED, lease_owner=None, lease_expires_at=None, ended_at=now())
+    await _write(
+        session,
+        claim,
+        state=ExecutionState.ENDED,
+        lease_owner=None,
+        lease_expires_at=None,
+        ended_at=func.now(),
+    )
 
 
-async def give_back(
-    database: Database, log: EventLog, claim: Claim, *, delay: timedelta = timedelta(0), is_loss: bool = False
-) -> None:
+async def give_back(database: Database, claim: Claim, *, is_loss: bool) -> None:
     """Let any worker claim an execution; nothing happens when the claim is over.
 
     Args:
         database: Where executions are.
-        log: The event log.
         claim: What is given back.
-        delay: How long nobody may claim it.
-        is_loss: Whether it counts as an attempt.
+        is_loss: Whether it counts as an attempt, and nobody may claim it for a while.
     """
+    delay = func.least(
+        LONGEST_DELAY, FIRST_DELAY * func.power(2, func.least(col(Execution.attempts), MAX_ATTEMPTS) - 1)
+    )
     values = {
         "state": ExecutionState.QUEUED,
-        "due_at": now() + delay,
+        "due_at": func.now() + delay if is_loss else func.now(),
         "attempts": col(Execution.attempts) - (0 if is_loss else 1),
         "lease_owner": None,
         "lease_expires_at": None,
     }
     async with database.transaction() as session:
         await session.execute(_held(claim).values(**values))
-        session.after_commit.append(lambda: log.notifier.signal(CHANNEL))
+        # Not through the notifier, which may end with this process before it has sent anything.
+        await session.execute(select(func.pg_notify(CHANNEL, "")))
 
 
 async def stop(session: Session, log: EventLog, execution_id: UUID) -> None:
     """Order that an execution is stopped if it runs, and its thread forgotten; whoever works on it loses the claim."""
     await session.execute(
         update(Execution)
-        .where(col(Execution.id) == execution_id)
+        .where(col(Execution.id) == execution_id, col(Execution.state) != ExecutionState.FORGOTTEN)
         .values(
             state=ExecutionState.TO_FORGET,
-            due_at=now(),
+            due_at=func.now(),
             attempts=0,
             lease_owner=None,
             lease_expires_at=None,
             epoch=col(Execution.epoch) + 1,
-            ended_at=text("coalesce(ended_at, now())"),
+            ended_at=func.coalesce(col(Execution.ended_at), func.now()),
         )
     )
     session.after_commit.append(lambda: log.notifier.signal(CHANNEL))
-
-
-async def claim_forgetting(session: Session, *, limit: int) -> list[Execution]:
-    """Give executions whose threads are to be forgotten; they come again later unless `forgotten` is called."""
-    rows = await session.execute(_CLAIM_FORGETTING, {"limit": limit, "again": FORGET_AFTER})
-    ids = list(rows.scalars())
-    return list((await session.exec(select(Execution).where(col(Execution.id).in_(ids)))).all())
-
-
-async def forgotten(database: Database, execution_id: UUID) -> None:
-    """Note that nothing is left to do."""
-    async with database.transaction() as session:
-        await session.execute(
-            update(Execution)
-            .where(col(Execution.id) == execution_id, col(Execution.state) == ExecutionState.TO_FORGET)
-            .values(state=ExecutionState.FORGOTTEN)
-        )
 
 
 async def files_at(session: Session, execution_id: UUID, sequence: int | None = None) -> dict[str, FileEntry]:
@@ -308,3 +298,10 @@ async def count_workers(database: Database) -> int:
     """)
     async with database.transaction() as session:
         return int((await session.execute(query, {"locks": WORKER_LOCKS})).scalar_one())
+
+
+async def count_running(database: Database) -> int:
+    """Count the executions that workers work on."""
+    query = select(func.count()).select_from(Execution).where(col(Execution.state) == ExecutionState.RUNNING)
+    async with database.transaction() as session:
+        return (await session.exec(query)).one()

@@ -5,29 +5,25 @@ mean, so that a replay skips exactly those whose meaning is stored.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, field
 
 import structlog
 
-from graphql_api.events.log import EventLog
+from graphql_api.events.log import AppendRefused, EventLog
 from graphql_api.events.records import NewEvent, NewLiveEvent
 from graphql_api.kit import contents
-from graphql_api.kit.columns import now
 from graphql_api.kit.database import Database, Session
 from graphql_api.kit.errors import ErrorCode
-from graphql_api.kit.files import FileEntry
-from graphql_api.runtimes import executions, snapshots
-from graphql_api.runtimes.executions import Claim, ExecutionListener, Failure, Outcome
+from graphql_api.runtimes import executions, forgetting, snapshots
+from graphql_api.runtimes.batches import batches
+from graphql_api.runtimes.executions import Claim, ExecutionListener, Failure, LeaseLost, Outcome
 from graphql_api.runtimes.models import Execution
+from graphql_api.runtimes.progress import Progress
 from graphql_api.runtimes.protocol import (
     AgentRuntime,
     FilesSnapshot,
-    Frame,
     MessageDelta,
     Normalized,
-    Normalizer,
     Resume,
     RunEnded,
     RunRequest,
@@ -35,42 +31,17 @@ from graphql_api.runtimes.protocol import (
     ThreadRef,
     TokensUsed,
 )
-from graphql_api.runtimes.storable import storable
-
-BATCH = 100
-"""Frames whose events are stored in one transaction."""
-
-READ_AHEAD = 1000
-"""Frames that wait to be stored; a faster runtime is not read until they are."""
+from graphql_api.runtimes.snapshots import FilesRead
+from graphql_api.runtimes.storable import storable_text
 
 RUN_TIMEOUT_SECONDS = 1800
-"""A run that takes longer has failed."""
+"""A run that takes longer has failed; a takeover gives it that time again."""
 
 _log = structlog.get_logger()
 
 
 class StreamLost(Exception):
     """The runtime's stream ended before the run did."""
-
-
-@dataclass
-class _Progress:
-    """What is known of one execution while it is ingested.
-
-    Attributes:
-        position: Sequence of the newest stored event.
-        files: The files as they are stored.
-        frames: Frames seen on this stream.
-        skip: Frames whose meaning is stored already.
-        offsets: Characters that each message has so far.
-    """
-
-    position: int
-    files: dict[str, FileEntry]
-    skip: int
-    frames: int = 0
-    offsets: dict[str, int] = field(default_factory=dict)
-    reported: set[str] = field(default_factory=set)
 
 
 class Ingest:
@@ -81,9 +52,24 @@ class Ingest:
         log: Where events go.
         runtime: Who runs the agent.
         listener: Who is told of the start and the end.
+        timeout_seconds: How long a run may take.
+
+    Attributes:
+        starting: Claims for which the runtime is being asked to start; until it has answered, and the answer is
+            stored, its thread is known to nobody.
     """
 
-    def __init__(self, database: Database, log: EventLog, runtime: AgentRuntime, listener: ExecutionListener) -> None:
+    def __init__(
+        self,
+        database: Database,
+        log: EventLog,
+        runtime: AgentRuntime,
+        listener: ExecutionListener,
+        *,
+        timeout_seconds: float = RUN_TIMEOUT_SECONDS,
+    ) -> None:
+        self.starting: set[Claim] = set()
+        self._timeout_seconds = timeout_seconds
         self._database = database
         self._log = log
         self._runtime = runtime
@@ -101,9 +87,9 @@ class Ingest:
         request, execution = await self._load(claim)
         if execution.attempts > executions.MAX_ATTEMPTS:
             message = f"The runtime was lost {executions.MAX_ATTEMPTS} times while it worked on this."
-            await self._end(claim, Outcome(Failure(ErrorCode.RUNTIME_FAILED, message, is_retryable=True)))
+            await self._give_up(claim, ErrorCode.RUNTIME_FAILED, message, is_retryable=True)
             return
-        limit = asyncio.timeout(RUN_TIMEOUT_SECONDS)
+        limit = asyncio.timeout(self._timeout_seconds)
         try:
             async with limit:
                 thread = await self._thread(claim, request, execution)
@@ -111,18 +97,14 @@ class Ingest:
         except TimeoutError:
             if not limit.expired():
                 raise
-            message = f"The runtime did not finish within {RUN_TIMEOUT_SECONDS} seconds."
-            await self._end(claim, Outcome(Failure(ErrorCode.RUNTIME_TIMEOUT, message, is_retryable=True)))
-            return
+            message = f"The runtime did not finish within {self._timeout_seconds:.0f} seconds."
+            await self._give_up(claim, ErrorCode.RUNTIME_TIMEOUT, message, is_retryable=True)
         except RuntimeFailure as error:
             if error.is_retryable:
                 raise
-            await self._end(claim, Outcome(Failure(ErrorCode.RUNTIME_FAILED, error.message, is_retryable=False)))
-            return
-        failure = None
-        if ended.error is not None:
-            failure = Failure(ErrorCode.RUNTIME_FAILED, ended.error, is_retryable=ended.is_retryable)
-        await self._end(claim, Outcome(failure, ended.summary))
+            await self._give_up(claim, ErrorCode.RUNTIME_FAILED, error.message, is_retryable=False)
+        else:
+            await self._end(claim, _outcome(ended))
 
     async def _load(self, claim: Claim) -> tuple[RunRequest, Execution]:
         async with self._database.transaction() as session:
@@ -135,55 +117,82 @@ class Ingest:
     async def _thread(self, claim: Claim, request: RunRequest, execution: Execution) -> ThreadRef:
         if execution.thread_id is not None:
             return ThreadRef(execution.thread_id, execution.handle)
+        self.starting.add(claim)
+        try:
+            return await self._start(claim, request)
+        finally:
+            self.starting.discard(claim)
+
+    async def _start(self, claim: Claim, request: RunRequest) -> ThreadRef:
         thread = await self._runtime.start(request)
-        async with self._database.transaction() as session:
-            await self._listener.started(session, claim, thread=thread, runtime=self._runtime.name)
+        try:
+            async with self._database.transaction() as session:
+                await self._listener.started(session, claim, thread=thread, runtime=self._runtime.name)
+        except (LeaseLost, AppendRefused):
+            await forgetting.disown(self._database, claim.execution_id, thread)
+            raise
         return thread
 
     async def _read(self, claim: Claim, request: RunRequest, thread: ThreadRef, ingested: int) -> RunEnded:
         """Read the stream to the run's end."""
         async with self._database.transaction() as session:
             files = await executions.files_at(session, claim.execution_id)
+            reported = await snapshots.refused_paths(session, claim.execution_id)
         position = (await self._log.heads([claim.execution_id]))[claim.execution_id]
         can_replay = self._runtime.capabilities.resume is Resume.REPLAY
-        progress = _Progress(position, files, skip=ingested if can_replay else 0)
+        progress = Progress(position, files, reported, skip=ingested, frames=0 if can_replay else ingested)
         normalizer = self._runtime.normalizer(request)
-        async with aclosing(_batches(self._runtime.events(request, thread))) as batches:
-            async for batch in batches:
-                normalized = _normalize(normalizer, batch, progress)
+        async with aclosing(batches(self._runtime.events(request, thread))) as arriving:
+            async for batch in arriving:
+                normalized = progress.normalize(normalizer, batch)
                 await self._store(claim, progress, normalized)
-                for item in normalized:
-                    if isinstance(item, RunEnded):
-                        return item
+                if normalized and isinstance(normalized[-1], RunEnded):
+                    return normalized[-1]
         raise StreamLost("The stream closed before the run ended.")
 
-    async def _store(self, claim: Claim, progress: _Progress, normalized: list[Normalized]) -> None:
+    async def _store(self, claim: Claim, progress: Progress, normalized: list[Normalized]) -> None:
         """Store one batch in one transaction; live events follow the stored ones that they belong to."""
         if all(isinstance(item, MessageDelta) for item in normalized):
-            deltas = [_delta(item, progress) for item in normalized if isinstance(item, MessageDelta)]
+            deltas = [progress.delta(item) for item in normalized if isinstance(item, MessageDelta)]
             self._log.publish_live(claim.execution_id, progress.position, deltas)
             return
         used = [item for item in normalized if isinstance(item, TokensUsed)]
+        steps = [await self._step(item, progress) for item in normalized if not isinstance(item, RunEnded)]
         async with self._database.transaction() as session:
             await executions.progress(
                 session,
                 claim,
-                frames=max(progress.frames, progress.skip),
+                frames=progress.frames,
                 input_tokens=sum(item.input_tokens for item in used),
                 output_tokens=sum(item.output_tokens for item in used),
             )
+            # All at once: in one order for everybody, so that two executions that write the same can't deadlock.
+            await contents.store(session, progress.unsaved.values())
             events: list[NewEvent | NewLiveEvent] = []
-            for item in normalized:
-                if isinstance(item, FilesSnapshot):
-                    await self._append(session, claim, progress, events)
+            for step in steps:
+                if not isinstance(step, FilesRead):
+                    events.append(step)
+                    continue
+                events += progress.refusals(step)
+                if step.changes:
+                    await self._append(session, claim, progress, [*events, snapshots.files_changed(step.changes)])
+                    await snapshots.record(session, claim.execution_id, progress.position, step.changes)
                     events = []
-                    await self._store_files(session, claim, progress, item)
-                elif not isinstance(item, RunEnded):
-                    events.append(_event(item, progress))
             await self._append(session, claim, progress, events)
+        progress.unsaved.clear()
+
+    async def _step(
+        self, item: NewEvent | MessageDelta | FilesSnapshot | TokensUsed, progress: Progress
+    ) -> NewEvent | NewLiveEvent | FilesRead:
+        if not isinstance(item, FilesSnapshot):
+            return progress.event(item)
+        read = await snapshots.read_files(self._database, progress.files, item.files, known=progress.unsaved)
+        progress.files = read.entries
+        progress.unsaved |= read.texts
+        return read
 
     async def _append(
-        self, session: Session, claim: Claim, progress: _Progress, events: list[NewEvent | NewLiveEvent]
+        self, session: Session, claim: Claim, progress: Progress, events: list[NewEvent | NewLiveEvent]
     ) -> None:
         if any(isinstance(event, NewEvent) for event in events):
             stored = await self._log.append(session, claim.execution_id, events, epoch=claim.epoch)
@@ -192,23 +201,16 @@ class Ingest:
             live, position = [event for event in events if isinstance(event, NewLiveEvent)], progress.position
             session.after_commit.append(lambda: self._log.publish_live(claim.execution_id, position, live))
 
-    async def _store_files(self, session: Session, claim: Claim, progress: _Progress, snapshot: FilesSnapshot) -> None:
-        read = snapshots.read_files(snapshot.files, now())
-        refusals = [event for event in read.refusals if event.payload["data"]["path"] not in progress.reported]
-        progress.reported.update(event.payload["data"]["path"] for event in refusals)
-        await self._append(session, claim, progress, list(refusals))
-        changes = await snapshots.compare(session, progress.files, read)
-        if not changes:
-            return
-        await contents.store(session, read.texts.values())
-        payload = {"changes": [snapshots.change_payload(change) for change in changes]}
-        await self._append(session, claim, progress, [NewEvent("FilesChanged", payload)])
-        await snapshots.record(session, claim.execution_id, progress.position, changes)
-        progress.files = read.entries
+    async def _give_up(self, claim: Claim, code: ErrorCode, message: str, *, is_retryable: bool) -> None:
+        """Record a failure that the runtime may know nothing of, and order that it stops."""
+        failure = Failure(code, storable_text(message), is_retryable=is_retryable)
+        await self._end(claim, Outcome(failure), is_abandoned=True)
 
-    async def _end(self, claim: Claim, outcome: Outcome) -> None:
+    async def _end(self, claim: Claim, outcome: Outcome, *, is_abandoned: bool = False) -> None:
         async with self._database.transaction() as session:
             await self._listener.ended(session, claim, outcome)
+            if is_abandoned:
+                await executions.stop(session, self._log, claim.execution_id)
         _log.info(
             "execution_ended",
             execution_id=str(claim.execution_id),
@@ -216,69 +218,9 @@ class Ingest:
         )
 
 
-def _normalize(normalizer: Normalizer, batch: list[Frame], progress: _Progress) -> list[Normalized]:
-    """Turn frames into what is new of them; the stored ones bring the normalizer and the offsets up to date."""
-    fresh: list[Normalized] = []
-    for frame in batch:
-        progress.frames += 1
-        for item in normalizer.normalize(frame):
-            if progress.frames > progress.skip:
-                fresh.append(item)
-            elif isinstance(item, MessageDelta):
-                _delta(item, progress)
-    return fresh
-
-
-def _event(item: NewEvent | MessageDelta | TokensUsed, progress: _Progress) -> NewEvent | NewLiveEvent:
-    match item:
-        case MessageDelta():
-            return _delta(item, progress)
-        case TokensUsed():
-            usage = {
-                "input_tokens": item.input_tokens,
-                "output_tokens": item.output_tokens,
-                "total_tokens": item.input_tokens + item.output_tokens,
-            }
-            return NewEvent("UsageReported", {"model": item.model, "usage": usage})
-        case _:
-            return NewEvent(item.type, storable(item.payload), item.is_terminal)
-
-
-def _delta(item: MessageDelta, progress: _Progress) -> NewLiveEvent:
-    offset = progress.offsets.get(item.message_id, 0)
-    progress.offsets[item.message_id] = offset + len(item.text)
-    payload: Mapping[str, object] = {
-        "message_id": item.message_id,
-        "agent": item.agent,
-        "offset": offset,
-        "text": item.text,
-    }
-    return NewLiveEvent("AgentMessageDelta", storable(payload))
-
-
-async def _batches(frames: AsyncIterator[Frame]) -> AsyncGenerator[list[Frame]]:
-    """Group what has arrived while the group before was stored; a frame never waits for another."""
-    waiting: asyncio.Queue[Frame | None] = asyncio.Queue(READ_AHEAD)
-
-    async def read() -> None:
-        try:
-            async for frame in frames:
-                await waiting.put(frame)
-        finally:
-            await waiting.put(None)
-
-    reader = asyncio.create_task(read())
-    try:
-        while (frame := await waiting.get()) is not None:
-            batch = [frame]
-            while len(batch) < BATCH and not waiting.empty():
-                following = waiting.get_nowait()
-                if following is None:
-                    yield batch
-                    await reader
-                    return
-                batch.append(following)
-            yield batch
-        await reader
-    finally:
-        reader.cancel()
+def _outcome(ended: RunEnded) -> Outcome:
+    summary = None if ended.summary is None else storable_text(ended.summary)
+    if ended.error is None:
+        return Outcome(None, summary)
+    failure = Failure(ErrorCode.RUNTIME_FAILED, storable_text(ended.error), is_retryable=ended.is_retryable)
+    return Outcome(failure, summary)

@@ -1,18 +1,22 @@
 """The files of an execution: what a snapshot changed, and what of it no file may be."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlmodel import col, update
+from sqlmodel import col, select, update
 
+from graphql_api.events.models import Event
 from graphql_api.events.records import NewEvent
 from graphql_api.kit import contents
-from graphql_api.kit.database import Session
+from graphql_api.kit.columns import now
+from graphql_api.kit.database import Database, Session
 from graphql_api.kit.files import (
     MAX_FILES,
+    MAX_PATH_LENGTH,
     FileChange,
     FileEntry,
     InvalidFile,
@@ -23,6 +27,12 @@ from graphql_api.kit.files import (
     entry_of,
 )
 from graphql_api.runtimes.models import ExecutionFile
+from graphql_api.runtimes.storable import storable_text
+
+MAX_REFUSALS = 100
+"""Files of one execution that are told to be refused; those after are left out without a word."""
+
+_REFUSED = "file_refused"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,39 +40,90 @@ class FilesRead:
     """What a snapshot holds once its bad files are left out.
 
     Attributes:
-        entries: The valid files by path.
-        texts: Their contents by digest.
-        refusals: One event for each file that was left out.
+        entries: The valid files by path; one that was valid before and is not now stands as it was.
+        changes: What differs from the files before.
+        texts: The contents that the changes brought, by digest.
+        refusals: Why files were left out, by path as it can be stored.
     """
 
     entries: dict[str, FileEntry]
+    changes: list[FileChange]
     texts: dict[str, str]
-    refusals: list[NewEvent]
+    refusals: dict[str, str]
 
 
-def read_files(files: Mapping[str, str], moment: datetime) -> FilesRead:
-    """Take the files of a runtime that may stand in a draft; a refused one becomes an event, and the run goes on."""
+async def read_files(
+    database: Database, before: Mapping[str, FileEntry], files: Mapping[str, str], *, known: Mapping[str, str]
+) -> FilesRead:
+    """Take the files of a runtime that may stand in a draft, and compare them with those before.
+
+    It is done before the transaction that stores them, and off the event loop: files may be many and large.
+
+    Args:
+        database: Where contents are.
+        before: The files before, by path.
+        files: Content by path, as the runtime has them.
+        known: Contents by digest that are not stored yet.
+    """
+    entries, texts, refusals = await asyncio.to_thread(_check, files, before, now())
+    digests = changed_digests(before, entries)
+    texts = {digest: text for digest, text in texts.items() if digest in digests}
+    at_hand = {**known, **texts}
+    if missing := digests - at_hand.keys():
+        async with database.transaction() as session:
+            at_hand |= await contents.load(session, missing)
+    changes = await asyncio.to_thread(changes_between, before, entries, at_hand)
+    return FilesRead(entries, changes, texts, refusals)
+
+
+def _check(
+    files: Mapping[str, str], before: Mapping[str, FileEntry], moment: datetime
+) -> tuple[dict[str, FileEntry], dict[str, str], dict[str, str]]:
+    """Give the entries, texts and refusals of a snapshot; what stood before is never crowded out by what is new."""
     entries: dict[str, FileEntry] = {}
     texts: dict[str, str] = {}
-    refusals = []
-    for path, content in files.items():
+    refusals: dict[str, str] = {}
+    for path in sorted(files, key=lambda path: path not in before):
+        earlier = before.get(path)
         try:
-            entry = entry_of(checked_path(path), checked_content(content), moment)
+            entry = _entry(path, files[path], moment, earlier, is_full=len(entries) >= MAX_FILES)
         except InvalidFile as error:
-            refusals.append(_refusal(path, str(error)))
-            continue
-        if len(entries) >= MAX_FILES:
-            refusals.append(_refusal(path, f"There are at most {MAX_FILES} files."))
+            refusals[storable_text(path[:MAX_PATH_LENGTH])] = str(error)
+            if earlier is not None:
+                entries[path] = earlier
         else:
             entries[path] = entry
-            texts[entry.digest] = content
-    return FilesRead(entries, texts, refusals)
+            texts[entry.digest] = files[path]
+    return entries, texts, refusals
 
 
-async def compare(session: Session, before: Mapping[str, FileEntry], read: FilesRead) -> list[FileChange]:
-    """List what a snapshot changed against the files before it."""
-    missing = changed_digests(before, read.entries) - read.texts.keys()
-    return changes_between(before, read.entries, {**await contents.load(session, missing), **read.texts})
+def _entry(path: str, content: object, moment: datetime, earlier: FileEntry | None, *, is_full: bool) -> FileEntry:
+    if not isinstance(content, str):
+        raise InvalidFile("A file is text.")
+    if is_full and earlier is None:
+        raise InvalidFile(f"There are at most {MAX_FILES} files.")
+    entry = entry_of(checked_path(path), checked_content(content), moment, earlier.type if earlier else None)
+    return earlier if earlier is not None and earlier.digest == entry.digest else entry
+
+
+async def refused_paths(session: Session, execution_id: UUID) -> set[str]:
+    """Read which files of an execution were told to be refused."""
+    query = select(Event.payload).where(
+        Event.subject_id == execution_id,
+        col(Event.type) == "RuntimeEventReceived",
+        col(Event.payload)["event_type"].as_string() == _REFUSED,
+    )
+    return {payload["data"]["path"] for payload in (await session.exec(query)).all()}
+
+
+def refusal(path: str, reason: str) -> NewEvent:
+    """Make the event of a file that was left out."""
+    return NewEvent("RuntimeEventReceived", {"event_type": _REFUSED, "data": {"path": path, "reason": reason}})
+
+
+def files_changed(changes: list[FileChange]) -> NewEvent:
+    """Make the event of files that changed; contents are not in it, but found by digest."""
+    return NewEvent("FilesChanged", {"changes": [change_payload(change) for change in changes]})
 
 
 async def record(session: Session, execution_id: UUID, sequence: int, changes: list[FileChange]) -> None:
@@ -76,6 +137,11 @@ async def record(session: Session, execution_id: UUID, sequence: int, changes: l
         )
         .values(to_sequence=sequence)
     )
+    await insert(session, execution_id, sequence, [change.after for change in changes if change.after is not None])
+
+
+async def insert(session: Session, execution_id: UUID, sequence: int, files: Iterable[FileEntry]) -> None:
+    """Write files that stand from an event on."""
     session.add_all(
         ExecutionFile(
             execution_id=execution_id,
@@ -86,8 +152,7 @@ async def record(session: Session, execution_id: UUID, sequence: int, changes: l
             size=file.size,
             updated_at=file.updated_at,
         )
-        for file in (change.after for change in changes)
-        if file is not None
+        for file in files
     )
     await session.flush()
 
@@ -114,7 +179,3 @@ def _entry_payload(entry: FileEntry | None) -> dict[str, Any] | None:
         "size": entry.size,
         "updated_at": entry.updated_at.isoformat(),
     }
-
-
-def _refusal(path: str, reason: str) -> NewEvent:
-    return NewEvent("RuntimeEventReceived", {"event_type": "file_refused", "data": {"path": path, "reason": reason}})

@@ -2,9 +2,9 @@
 
 import asyncio
 import random
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
-from typing import Any
 
 import asyncpg
 import structlog
@@ -14,18 +14,15 @@ from graphql_api.events.log import AppendRefused, EventLog
 from graphql_api.kit.database import Database
 from graphql_api.runtimes import executions
 from graphql_api.runtimes.executions import Claim, ExecutionListener, LeaseLost
+from graphql_api.runtimes.forgetting import Forgetter
 from graphql_api.runtimes.ingest import Ingest, StreamLost
-from graphql_api.runtimes.models import Execution
-from graphql_api.runtimes.protocol import AgentRuntime, RuntimeFailure, ThreadRef
+from graphql_api.runtimes.protocol import AgentRuntime, RuntimeFailure
 
 CAPACITY = 50
 """Executions that one worker has at once."""
 
 POLL_SECONDS = 1.0
 """How long work waits at most when its notification was lost."""
-
-RETRY_SECONDS = 2.0
-"""Before a lost stream is read again."""
 
 _DATABASE_ERRORS = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 _log = structlog.get_logger()
@@ -39,14 +36,25 @@ class Worker:
         log: Where their events go.
         runtime: Who runs the agents.
         listener: Who is told of starts and ends.
+        lease: How long it keeps its executions while it can't be heard of; several times `POLL_SECONDS`.
     """
 
-    def __init__(self, database: Database, log: EventLog, runtime: AgentRuntime, listener: ExecutionListener) -> None:
+    def __init__(
+        self,
+        database: Database,
+        log: EventLog,
+        runtime: AgentRuntime,
+        listener: ExecutionListener,
+        *,
+        lease: timedelta = executions.LEASE,
+    ) -> None:
         self._database = database
         self._log = log
-        self._runtime = runtime
+        self._lease = lease
         self._ingest = Ingest(database, log, runtime, listener)
-        self._number = random.SystemRandom().randrange(1, 2**31)
+        self._forgetter = Forgetter(database, runtime)
+        self._forgetting: asyncio.Task[None] | None = None
+        self._number = 0
         self._wake = asyncio.Event()
         self._running: dict[Claim, asyncio.Task[None]] = {}
         self.is_connected = False
@@ -61,23 +69,31 @@ class Worker:
                     _log.warning("worker_disconnected", error=type(error).__name__)
                     await asyncio.sleep(POLL_SECONDS)
         finally:
-            await self._stop(list(self._running))
+            await self._hand_over()
 
     async def _work(self) -> None:
-        """Work while the connection lasts whose session lock says that this worker lives."""
+        """Work while the connection lasts whose session lock says that this worker lives.
+
+        Each connection has a number of its own: the lock of one that is lost may linger in the server, and what it had
+        claimed without anybody's knowing is then free for all.
+        """
         connection = await self._database.connect()
-        lost = asyncio.Event()
         try:
-            connection.add_termination_listener(lambda _connection: lost.set())
+            self._number = random.SystemRandom().randrange(1, 2**31)
+            connection.add_termination_listener(self._hear)
             await connection.execute("SELECT pg_advisory_lock($1, $2)", executions.WORKER_LOCKS, self._number)
             await connection.add_listener(executions.CHANNEL, self._hear)
             self.is_connected = True
-            while not lost.is_set():
+            while not connection.is_closed():
                 self._wake.clear()
-                await self._keep_leases()
+                await self._keep_leases(connection)
                 await self._claim()
-                await self._forget()
+                self._forget()
                 await self._wait()
+        except asyncio.CancelledError:
+            # While the lock is held: without it others take what is running, and count it as lost.
+            await self._hand_over()
+            raise
         finally:
             self.is_connected = False
             connection.terminate()
@@ -86,24 +102,27 @@ class Worker:
         self._wake.set()
 
     async def _wait(self) -> None:
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(POLL_SECONDS):
                 await self._wake.wait()
-        except TimeoutError:
-            return
 
-    async def _keep_leases(self) -> None:
-        if self._running:
-            held = await executions.renew(self._database, worker=self._number)
-            for claim in self._running.keys() - held:
-                self._running[claim].cancel()
+    async def _keep_leases(self, connection: asyncpg.Connection) -> None:
+        held = await executions.renew(connection, self._running.keys(), worker=self._number, lease=self._lease)
+        # A start goes on without the lease: a thread that nobody knows of could not be stopped.
+        for claim in self._running.keys() - held - self._ingest.starting:
+            self._running[claim].cancel()
 
     async def _claim(self) -> None:
         free = CAPACITY - len(self._running)
         if free <= 0:
             return
-        async with self._database.transaction() as session:
-            claims = await executions.claim(session, self._log, worker=self._number, limit=free)
+        try:
+            async with self._database.transaction() as session:
+                claims = await executions.claim(session, self._log, worker=self._number, limit=free, lease=self._lease)
+        except _DATABASE_ERRORS as error:
+            # Only the connection with the session lock tells whether the database is gone: a busy pool is not that.
+            _log.warning("nothing_claimed", error=type(error).__name__)
+            return
         for claim in claims:
             task = asyncio.create_task(self._execute(claim))
             self._running[claim] = task
@@ -120,40 +139,35 @@ class Worker:
             _log.info("execution_left", execution_id=str(claim.execution_id), epoch=claim.epoch)
         except (StreamLost, RuntimeFailure, *_DATABASE_ERRORS) as error:
             _log.warning("execution_interrupted", execution_id=str(claim.execution_id), error=str(error))
-            await self._give_back(claim, delay=timedelta(seconds=RETRY_SECONDS), is_loss=True)
+            await self._give_back(claim, is_loss=True)
         except Exception:  # noqa: BLE001 - one execution that breaks must not take the others with it
             _log.exception("execution_crashed", execution_id=str(claim.execution_id))
-            await self._give_back(claim, delay=timedelta(seconds=RETRY_SECONDS), is_loss=True)
+            await self._give_back(claim, is_loss=True)
 
-    async def _give_back(self, claim: Claim, **options: Any) -> None:  # noqa: ANN401 - passes `give_back`'s own on
+    async def _give_back(self, claim: Claim, *, is_loss: bool) -> None:
         try:
-            await executions.give_back(self._database, self._log, claim, **options)
+            await executions.give_back(self._database, claim, is_loss=is_loss)
         except _DATABASE_ERRORS as error:
             _log.warning("lease_left_to_expire", execution_id=str(claim.execution_id), error=type(error).__name__)
 
-    async def _stop(self, claims: list[Claim]) -> None:
-        tasks = [self._running[claim] for claim in claims]
+    def _forget(self) -> None:
+        """Let threads be forgotten in the background: a slow runtime must not cost leases."""
+        if self._forgetting is None or self._forgetting.done():
+            self._forgetting = asyncio.create_task(self._forget_due())
+
+    async def _forget_due(self) -> None:
+        try:
+            await self._forgetter.forget_due()
+        except _DATABASE_ERRORS as error:
+            _log.warning("forgetting_put_off", error=type(error).__name__)
+
+    async def _hand_over(self) -> None:
+        """Stop all work, and let others claim it at once."""
+        claims, tasks = list(self._running), list(self._running.values())
+        if self._forgetting is not None:
+            tasks.append(self._forgetting)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         for claim in claims:
-            await self._give_back(claim)
-
-    async def _forget(self) -> None:
-        """Stop and drop threads that nobody needs; the runtime's answer changes nothing of ours."""
-        async with self._database.transaction() as session:
-            due = await executions.claim_forgetting(session, limit=CAPACITY)
-        for execution in due:
-            if execution.thread_id is None or await self._drop(execution):
-                await executions.forgotten(self._database, execution.id)
-
-    async def _drop(self, execution: Execution) -> bool:
-        thread = ThreadRef(execution.thread_id or "", execution.handle)
-        try:
-            async with asyncio.timeout(POLL_SECONDS):
-                await self._runtime.cancel(thread)
-                await self._runtime.forget(thread)
-        except (RuntimeFailure, TimeoutError) as error:
-            _log.warning("thread_not_forgotten", execution_id=str(execution.id), error=str(error))
-            return execution.attempts >= executions.MAX_ATTEMPTS
-        return True
+            await self._give_back(claim, is_loss=False)

@@ -16,7 +16,7 @@ from graphql_api.events import log as log_module
 from graphql_api.events.hub import MAILBOX_SIZE
 from graphql_api.events.log import PAGE, AppendRefused, EventLog
 from graphql_api.events.models import Event, Log
-from graphql_api.events.records import LiveEvent, StoredEvent
+from graphql_api.events.records import LiveEvent, NewLiveEvent, StoredEvent
 from graphql_api.kit.database import Database
 from graphql_api.kit.errors import CursorInvalid
 
@@ -415,25 +415,32 @@ class TestFailures:
                 await follower.ends()
         assert follower.sequences == list(range(1, 92))
 
-    async def test_what_waits_for_the_connection_is_sent_once_it_is_back(self, fresh_database: FreshDatabase) -> None:
+    async def test_a_signal_is_sent_again_when_the_connection_breaks(self, fresh_database: FreshDatabase) -> None:
         database = await fresh_database()
         heard = asyncio.Event()
-        listener = await database.connect()
+        listener = await database._connect(application_name="listener")
+        await listener.add_listener("work", lambda *_: heard.set())
         async with running_log(database) as log:
-            await listener.add_listener("work", lambda *_: heard.set())
-            log.notifier.signal("work")
-            await until(heard.is_set)
-            heard.clear()
-            async with database.transaction() as session:
-                await session.execute(
-                    text(
-                        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE query LIKE '%pg_notify%'"
-                    ).execution_options(autocommit=True)
-                )
-            log.notifier.signal("lost with the connection")
-            log.notifier.signal("work")
-            await until(heard.is_set)
+            for _ in range(2):
+                heard.clear()
+                log.notifier.signal("work")
+                await until(heard.is_set)
+                await cut_notifiers(database)
         await listener.close()
+
+    async def test_what_waits_for_the_connection_is_sent_once_it_is_back(self, fresh_database: FreshDatabase) -> None:
+        database = await fresh_database()
+        async with running_log(database) as writer, running_log(database) as reader:
+            subject = await new_log(database, writer)
+            async with following(reader, subject) as follower:
+                await append(database, writer, subject, happened(1))
+                await follower.has(1)
+                await cut_notifiers(database, of="SELECT pg_notify%")
+                padding = "x" * 7000  # so that each goes alone, and one alone is lost
+                for number in (2, 3, 4):
+                    writer.publish_live(subject, 1, [NewLiveEvent("Delta", {"number": number, "padding": padding})])
+                await follower.has(3)
+        assert [event.payload["number"] for event in follower.got] == [1, 3, 4]
 
     async def test_a_notification_that_was_never_sent_is_found_after_silence(
         self, database: Database, event_log: EventLog
@@ -470,14 +477,14 @@ class TestFailures:
         assert follower.sequences == late.sequences == [1, 2]
 
 
-async def cut_notifiers(database: Database) -> None:
-    """Cut the notifier's connections to this database from the server's side."""
+async def cut_notifiers(database: Database, *, of: str = "%") -> None:
+    """Cut the notifiers' connections to this database whose last statement is like a pattern, from the server's side."""
     cut = text("""
         SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
-        WHERE application_name = 'orchestrator-notifier' AND datname = current_database()
+        WHERE application_name = 'orchestrator-notifier' AND datname = current_database() AND query LIKE :pattern
     """)
     async with database.transaction() as session:
-        await session.execute(cut)
+        await session.execute(cut, {"pattern": of})
 
 
 async def refuse_connections(elsewhere: Database, database: Database, *, is_refused: bool) -> None:

@@ -1,4 +1,7 @@
+from uuid import uuid4
+
 import pytest
+from support.people import MakeUser
 
 from graphql_api.identity import users
 from graphql_api.identity.loaders import user_loader
@@ -6,9 +9,6 @@ from graphql_api.identity.models import User
 from graphql_api.identity.passwords import matches
 from graphql_api.kit.database import Database
 from graphql_api.kit.errors import AlreadyExists, Invalid
-
-from support.people import MakeUser
-from uuid import uuid4
 
 pytestmark = pytest.mark.anyio
 

@@ -1,0 +1,25 @@
+"""Refusals: errors as data, and an audit entry for each refused access to something that the caller may see."""
+
+from graphql_api.authoring import journal
+from graphql_api.authoring.types.info import Info
+from graphql_api.kit.errors import DomainError, Forbidden
+from graphql_api.kit.mutations import ErrorsAsData
+
+
+class ErrorsAsRecord(ErrorsAsData):
+    """Gives a payload with errors where a use case refuses, and records who was refused what."""
+
+    async def note(self, info: Info, error: DomainError) -> None:
+        """Write the audit entry of a refused access, in a transaction of its own: the change's was rolled back."""
+        if not isinstance(error, Forbidden) or error.subject_id is None:
+            return
+        context = info.context
+        async with context.database.transaction() as session:
+            journal.audit(
+                session,
+                context,
+                error.subject_id,
+                "access.refuse",
+                subject=("Workflow", error.subject_id),
+                details={"operation": info.field_name, "requiredRole": error.required_role},
+            )

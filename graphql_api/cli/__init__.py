@@ -1,0 +1,105 @@
+"""The command line: `orchestrator`.
+
+Nothing here imports the application. A command's module is loaded once its name is among the words that were typed, so
+that help, completion and the demo do not wait for the schema and the database's tables.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Collection
+from importlib import import_module
+from importlib.metadata import version
+from typing import Annotated, NamedTuple
+
+import typer
+
+from graphql_api.cli.problems import Problem
+
+HELP = """The control plane for AI-agent workflows: one GraphQL API with subscriptions.
+
+Begin here:
+
+  orchestrator dev     serves everything on this machine; nothing else to install
+  orchestrator demo    in another terminal: walks the whole journey, live
+
+Production:
+
+  orchestrator db upgrade
+  orchestrator users create --email ada@example.com --name Ada --admin
+  orchestrator serve & orchestrator worker
+
+Everything is configured by environment variables, or by a file .env in the working directory."""
+
+
+class _Command(NamedTuple):
+    """A command, or a group of them: where it is, and what the overview says of it."""
+
+    module: str
+    help: str
+
+
+_COMMANDS = {
+    "dev": _Command("serving", "Serve everything on this machine: database, API, worker and runtime in one process."),
+    "demo": _Command("demo", "Walk the whole journey through the API of a running server, live on the terminal."),
+    "serve": _Command("serving", "Serve the API, for production."),
+    "worker": _Command("serving", "Run agents in the background, for production."),
+    "db": _Command("db", "Migrate the database's schema, or check it."),
+    "users": _Command("users", "Make accounts."),
+    "schema": _Command("schema_file", "Write the GraphQL schema to a file, or compare it."),
+}
+
+
+def main() -> None:
+    """Run the command line; what people can mend becomes one line, and exit code 1."""
+    try:
+        _assemble(_typed_words())(prog_name="orchestrator")
+    except Problem as problem:
+        typer.secho("Error: ", fg=typer.colors.RED, bold=True, err=True, nl=False)
+        typer.echo(str(problem), err=True)
+        raise SystemExit(1) from None
+
+
+def _typed_words() -> Collection[str]:
+    """Collect what was typed, also while a shell asks for completions."""
+    completing = f"{os.environ.get('COMP_WORDS', '')} {os.environ.get('_TYPER_COMPLETE_ARGS', '')}"
+    return {*sys.argv[1:], *completing.split()}
+
+
+def _assemble(words: Collection[str]) -> typer.Typer:
+    app = typer.Typer(
+        help=HELP,
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        callback=_options,
+    )
+    for name, command in _COMMANDS.items():
+        if name not in words:
+            app.command(name, help=command.help)(_stand_in)
+            continue
+        found: typer.Typer | Callable[..., None] = import_module(f"graphql_api.cli.{command.module}").COMMANDS[name]
+        if isinstance(found, typer.Typer):
+            app.add_typer(found, name=name, short_help=command.help, no_args_is_help=True)
+        else:
+            app.command(name, short_help=command.help)(found)
+    return app
+
+
+def _stand_in() -> None:
+    """Stand for a command in the overview; when one is called, it has been loaded."""
+
+
+def _show_version(*, is_wanted: bool) -> None:
+    if is_wanted:
+        typer.echo(f"orchestrator {version('ide-orchestrator')}")
+        raise typer.Exit
+
+
+def _options(
+    *,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=lambda value: _show_version(is_wanted=value), help="Show the version.")
+    ] = False,
+) -> None:
+    """Take what stands before a command."""

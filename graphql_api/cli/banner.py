@@ -1,0 +1,40 @@
+"""What `orchestrator dev` says once it listens."""
+
+from importlib.metadata import version
+
+from rich.console import Console
+from rich.text import Text
+
+DEFAULT_URL = "http://127.0.0.1:8080"
+"""Where the demo looks for a server unless it is told."""
+
+_FIRST_QUERY = "{ viewer { name } workflows { totalCount } }"
+
+
+def show(console: Console, *, url: str, account: tuple[str, str], data: str, is_open: bool) -> None:
+    """Say where everything is, and what to do next.
+
+    Args:
+        console: Where to.
+        url: Of the server, without a path.
+        account: Address and password of the demo account.
+        data: Where data is kept, without secrets.
+        is_open: Whether other machines can reach the server.
+    """
+    demo = "orchestrator demo" if url == DEFAULT_URL else f"orchestrator demo --url {url}/graphql"
+    rows = {
+        "GraphiQL": (f"{url}/graphql", "cyan"),
+        "Schema": (f"{url}/schema.graphql", "cyan"),
+        "Health": (f"{url}/health  {url}/ready", "cyan"),
+        "Account": (f"{account[0]}  password {account[1]}", ""),
+        "Data": (data, ""),
+        "Next": (f"open GraphiQL, which is signed in already, or in another terminal: {demo}", ""),
+        "A query": (_FIRST_QUERY, ""),
+    }
+    lines = [Text(f"orchestrator {version('ide-orchestrator')} is ready", style="bold green")]
+    lines += [Text.assemble((f"  {name:10}", "dim"), value) for name, value in rows.items()]
+    if is_open:
+        lines.append(Text("  Whoever reaches this address can use the demo account.", style="yellow"))
+    lines.append(Text("  Ctrl-C stops it; the data stays.", style="dim"))
+    for line in lines:
+        console.print(line, soft_wrap=True, highlight=False)

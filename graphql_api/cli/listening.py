@@ -1,0 +1,137 @@
+"""Sockets and signals of the processes that serve."""
+
+import errno
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from types import FrameType
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from graphql_api.cli.problems import Problem, one_line
+
+MAX_PORT = 65535
+GRACE_SECONDS = 5
+"""How long requests and streams may take to end once the process is told to."""
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def bind(host: str, port: int) -> list[socket.socket]:
+    """Take an address, without listening on it yet.
+
+    Args:
+        host: A name, or an IPv4 or IPv6 address; a name may stand for several addresses.
+        port: 1 to 65535, or 0 for any that is free.
+
+    Raises:
+        Problem: When it can't be had; it says why.
+    """
+    if not 0 <= port <= MAX_PORT:
+        raise Problem(f"{port} is no port; give one of 1 to {MAX_PORT}, or 0 for any that is free")
+    with ExitStack() as stack:
+        sockets: list[socket.socket] = []
+        try:
+            for family, kind, protocol, _, address in socket.getaddrinfo(
+                host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            ):
+                # The second address of a name takes the free port of the first.
+                bound = _bind(family, kind, protocol, (address[0], port, *address[2:]))
+                if bound is not None:
+                    sockets.append(stack.enter_context(bound))
+                    port = bound.getsockname()[1]
+        except (OSError, UnicodeError) as error:
+            raise Problem(_refusal(host, port, error)) from error
+        if not sockets:
+            raise Problem(_refusal(host, port, OSError("this machine has no such address")))
+        stack.pop_all()
+    return sockets
+
+
+def _bind(family: int, kind: int, protocol: int, address: tuple[object, ...]) -> socket.socket | None:
+    """Bind a socket; None when the machine has no such address, as one without IPv6 has no `::1`."""
+    try:
+        bound = socket.socket(family, kind, protocol)
+    except OSError:
+        return None
+    try:
+        if sys.platform != "win32":
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        bound.bind(address)
+    except OSError as error:
+        bound.close()
+        if error.errno == errno.EADDRNOTAVAIL:
+            return None
+        raise
+    return bound
+
+
+def _refusal(host: str, port: int, error: OSError | UnicodeError) -> str:
+    if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+        return f"Port {port} of {host} is in use; stop what uses it, or choose another with --port"
+    if isinstance(error, OSError) and error.errno == errno.EACCES:
+        return f"Port {port} needs more rights than this account has; choose one above 1023 with --port"
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else one_line(error)
+    return f"{host} can't be listened on: {reason}; choose another address with --host"
+
+
+def base_url(host: str, port: int) -> str:
+    """Write the address that a browser on this machine opens."""
+    if host in {"0.0.0.0", "::", ""}:  # noqa: S104 - compared, not bound
+        host = "127.0.0.1"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+class Server(uvicorn.Server):
+    """Uvicorn, which says when it listens, and leaves the end of the process to its caller.
+
+    Seam, checked with uvicorn 0.54: `Server.startup` and `Server.capture_signals`.
+
+    Args:
+        app: What is served.
+        announce: Called once connections are taken.
+    """
+
+    def __init__(self, app: ASGIApp, announce: Callable[[], None]) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                access_log=False,
+                lifespan="on",
+                log_config=None,
+                server_header=False,
+                timeout_graceful_shutdown=GRACE_SECONDS,
+                ws="websockets-sansio",
+                # Events are small, and each connection's window would cost hundreds of kilobytes.
+                ws_per_message_deflate=False,
+            )
+        )
+        self._announce = announce
+
+    async def startup(self, sockets: Sequence[socket.socket] | None = None) -> None:
+        """Start, and say so."""
+        await super().startup(None if sockets is None else list(sockets))
+        if self.started:
+            self._announce()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Stop at the first signal; uvicorn itself would raise it again once it has stopped, over our cleaning up."""
+        with on_signals(self.handle_exit):
+            yield
+
+
+@contextmanager
+def on_signals(handle: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Call this at SIGINT and SIGTERM, as long as the block lasts."""
+    before = {number: signal.signal(number, handle) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,10 @@
+"""What people can mend: told in one line, without a traceback."""
+
+
+class Problem(Exception):
+    """Something that stops a command; the message is one line that says what it is and how to mend it."""
+
+
+def one_line(error: BaseException) -> str:
+    """Say what an error of a library says, on one line and without a full stop at its end."""
+    return " ".join(str(error).split()).rstrip(".") or type(error).__name__

@@ -1,0 +1,1 @@
+"""`orchestrator dev`, `serve` and `worker`: what runs until it is told to stop."""

@@ -1,0 +1,116 @@
+"""Logs: one line per event, for people or for machines; what libraries log goes through the same pipe."""
+
+import logging
+import os
+import re
+import sys
+from collections.abc import MutableMapping
+from typing import Any, TextIO
+
+import orjson
+import structlog
+from structlog.typing import EventDict, Processor
+
+_OURS = ("graphql_api", "alembic")
+"""Loggers that are heard at the level that was asked for; all others only from warnings on."""
+
+_SECRET_NAME = re.compile(
+    r"password|passphrase|secret|token|authorization|cookie|api_?key|credential|dsn", re.IGNORECASE
+)
+_SECRET_TEXTS = (
+    (re.compile(r"(?<=://)([^\s/:@]*):[^\s@]*@"), r"\1:***@"),
+    (re.compile(r"\b(bearer)\s+[\w.~+/=-]+", re.IGNORECASE), r"\1 ***"),
+    (re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]*"), "***"),
+    # What SQLAlchemy adds to the message of a failed statement.
+    (re.compile(r"^\[parameters: .*\]$", re.MULTILINE), "[parameters: ***]"),
+)
+
+
+def configure(level: str, *, is_json: bool, stream: TextIO | None = None) -> None:
+    """Send the logs of this process to one stream; a later call wins over an earlier one.
+
+    Args:
+        level: Name of the least level of our own logs; with `debug` those of libraries come too.
+        is_json: Whether lines are JSON objects rather than readable text.
+        stream: Where they go; standard error when None.
+    """
+    target = sys.stderr if stream is None else stream
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso" if is_json else "%H:%M:%S", utc=is_json),
+    ]
+    handler = logging.StreamHandler(target)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.StackInfoRenderer(),
+                structlog.processors.format_exc_info,
+                redact,
+                _json_renderer() if is_json else _text_renderer(target),
+            ],
+        )
+    )
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.PositionalArgumentsFormatter(),
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+    )
+    _route(handler, level)
+
+
+def redact(_logger: object, _method: str, event: EventDict) -> EventDict:
+    """Cut secrets out of an event: values whose name tells what they are, and what looks like one in any text."""
+    return {name: _without_secrets(value, name) for name, value in event.items()}
+
+
+def _route(handler: logging.Handler, level: str) -> None:
+    logging.captureWarnings(capture=True)
+    wanted = logging.getLevelNamesMapping()[level.upper()]
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(wanted if wanted == logging.DEBUG else max(wanted, logging.WARNING))
+    for name in _OURS:
+        logging.getLogger(name).setLevel(wanted)
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+        # Uvicorn installs handlers of its own where nobody forbids it.
+        logger = logging.getLogger(name)
+        logger.handlers = []
+        logger.propagate = True
+
+
+def _json_renderer() -> Processor:
+    return structlog.processors.JSONRenderer(serializer=_to_json)
+
+
+def _to_json(value: object, **_options: Any) -> str:  # noqa: ANN401 - what structlog hands to json.dumps
+    return orjson.dumps(value, default=repr, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+def _text_renderer(stream: TextIO) -> Processor:
+    has_colors = stream.isatty() and not os.environ.get("NO_COLOR")
+    return structlog.dev.ConsoleRenderer(
+        colors=has_colors, pad_event_to=0, exception_formatter=structlog.dev.plain_traceback
+    )
+
+
+def _without_secrets(value: Any, name: str = "") -> Any:  # noqa: ANN401 - whatever was logged
+    if value is not None and not isinstance(value, bool | int | float) and _SECRET_NAME.search(name):
+        return "***"
+    if isinstance(value, str):
+        for pattern, replacement in _SECRET_TEXTS:
+            value = pattern.sub(replacement, value)
+        return value
+    if isinstance(value, MutableMapping):
+        return {key: _without_secrets(inner, str(key)) for key, inner in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_without_secrets(inner) for inner in value]
+    return value

@@ -1,0 +1,33 @@
+from datetime import UTC, datetime
+from enum import Enum
+
+from sqlalchemy.dialects import postgresql
+
+from graphql_api.kit.columns import EnumText, now, timestamp
+
+DIALECT = postgresql.dialect()
+
+
+class Colour(Enum):
+    RED = "red"
+
+
+class TestEnumText:
+    def test_a_member_is_kept_as_its_value(self) -> None:
+        type_ = EnumText(Colour)
+        assert type_.process_bind_param(Colour.RED, DIALECT) == "red"
+        assert type_.process_result_value("red", DIALECT) is Colour.RED
+
+    def test_nothing_stays_nothing(self) -> None:
+        type_ = EnumText(Colour)
+        assert type_.process_bind_param(None, DIALECT) is None
+        assert type_.process_result_value(None, DIALECT) is None
+
+
+class TestTimestamp:
+    def test_it_is_now_unless_a_default_is_given(self) -> None:
+        assert timestamp().default_factory is now
+        assert timestamp(default=None).default_factory is None
+        before = datetime.now(UTC)
+        assert before <= now() <= datetime.now(UTC)
+        assert now().tzinfo is UTC

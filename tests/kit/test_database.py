@@ -1,0 +1,114 @@
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+from sqlalchemy import text
+
+from graphql_api.kit.database import Database, DatabaseURLError, parse_url
+
+pytestmark = pytest.mark.anyio
+
+FreshDatabase = Callable[..., Awaitable[Database]]
+
+
+class TestParseUrl:
+    @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+asyncpg"])
+    def test_every_way_to_write_postgresql_is_understood(self, scheme: str) -> None:
+        url = parse_url(f"{scheme}://ada:p%40ss@host:5433/name?sslmode=require")
+        assert url.drivername == "postgresql+asyncpg"
+        assert (url.username, url.password, url.host, url.port, url.database) == ("ada", "p@ss", "host", 5433, "name")
+        assert url.query == {"sslmode": "require"}
+
+    @pytest.mark.parametrize(
+        ("given", "told"),
+        [
+            ("", "not a URL"),
+            ("nothing", "not a URL"),
+            ("postgresql://ada:secret@host:port/name", "not a URL"),
+            ("postgresql://ada:sec@host:secret@host/name", "not a URL"),
+            ("mysql://ada:secret@host/name", "starts with mysql://"),
+            ("sqlite:///secret.db", "starts with sqlite://"),
+            ("postgresql+psycopg://ada:secret@host/name", "starts with postgresql\\+psycopg://"),
+            ("postgresql://ada:secret@host", "names no database"),
+            ("postgresql://ada:secret@host/", "names no database"),
+        ],
+    )
+    def test_anything_else_is_refused_without_telling_the_secret(self, given: str, told: str) -> None:
+        with pytest.raises(DatabaseURLError, match=told) as refusal:
+            parse_url(given)
+        assert "secret" not in str(refusal.value)
+        assert refusal.value.__cause__ is None
+
+
+class TestTransaction:
+    async def test_it_is_committed_at_the_end_and_then_the_callbacks_run(self, fresh_database: FreshDatabase) -> None:
+        database = await fresh_database(is_migrated=False)
+        called: list[str] = []
+        async with database.transaction() as session:
+            await session.execute(text("CREATE TABLE marks (mark int)"))
+            session.after_commit.extend([lambda: called.append("first"), lambda: called.append("second")])
+            assert called == []
+        assert called == ["first", "second"]
+        async with database.transaction() as session:
+            assert (await session.execute(text("SELECT count(*) FROM marks"))).scalar_one() == 0
+
+    async def test_an_error_undoes_it_and_no_callback_runs(self, database: Database) -> None:
+        called: list[str] = []
+        with pytest.raises(LookupError):
+            async with database.transaction() as session:
+                await session.execute(text("CREATE TABLE never (mark int)"))
+                session.after_commit.append(lambda: called.append("never"))
+                raise LookupError
+        assert called == []
+        async with database.transaction() as session:
+            assert (await session.execute(text("SELECT to_regclass('never')"))).scalar_one() is None
+
+    async def test_a_cancelled_one_is_undone_and_gives_its_connection_back(self, fresh_database: FreshDatabase) -> None:
+        database = Database((await fresh_database(is_migrated=False)).url, pool_size=1)
+        entered = asyncio.Event()
+
+        async def hold() -> None:
+            async with database.transaction() as session:
+                await session.execute(text("CREATE TABLE never (mark int)"))
+                entered.set()
+                await asyncio.Event().wait()
+
+        holders = [asyncio.create_task(hold())]
+        await entered.wait()
+        for holder in holders:
+            holder.cancel()
+        await asyncio.gather(*holders, return_exceptions=True)
+        async with database.transaction() as session:
+            assert (await session.execute(text("SELECT to_regclass('never')"))).scalar_one() is None
+        await database.close()
+
+    async def test_json_is_read_and_written_by_orjson(self, database: Database) -> None:
+        async with database.transaction() as session:
+            (read,) = (await session.execute(text("SELECT CAST('{\"a\": [1, null]}' AS jsonb)"))).one()
+        assert read == {"a": [1, None]}
+
+    async def test_a_connection_that_the_server_cut_is_replaced(self, fresh_database: FreshDatabase) -> None:
+        database = await fresh_database(is_migrated=False)
+        async with database.transaction() as session:
+            pid = (await session.execute(text("SELECT pg_backend_pid()"))).scalar_one()
+        connection = await database.connect()
+        await connection.execute("SELECT pg_terminate_backend($1, 5000)", pid)
+        await connection.close()
+        async with database.transaction() as session:
+            assert (await session.execute(text("SELECT 1"))).scalar_one() == 1
+
+
+class TestConnect:
+    async def test_connections_tell_what_they_are_for(self, database: Database) -> None:
+        connection = await database.connect()
+        assert await connection.fetchval("SHOW application_name") == "orchestrator-notifier"
+        await connection.close()
+        async with database.transaction() as session:
+            assert (await session.execute(text("SHOW application_name"))).scalar_one() == "orchestrator"
+            assert (await session.execute(text("SHOW jit"))).scalar_one() == "off"
+
+    async def test_what_psql_reads_in_an_address_is_read_here_too(self, database: Database) -> None:
+        picky = Database(database.url.update_query_dict({"sslmode": "disable"}))
+        async with picky.transaction() as session:
+            assert (await session.execute(text("SELECT 1"))).scalar_one() == 1
+        await picky.close()

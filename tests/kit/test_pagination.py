@@ -1,0 +1,247 @@
+import base64
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import column, delete, insert
+from sqlmodel import col, select
+
+from graphql_api.identity.models import User
+from graphql_api.kit.database import Database, Session
+from graphql_api.kit.errors import ErrorCode, Invalid
+from graphql_api.kit.pagination import DEFAULT_PAGE, MAX_PAGE, Page, PageRequest, SortKey, count_rows, read_page
+
+pytestmark = pytest.mark.anyio
+
+GROUP = "rows of the pagination's tests"
+BY_MOMENT_AND_KEY = (
+    SortKey(col(User.created_at), "created_at", datetime.fromisoformat, is_descending=True),
+    SortKey(col(User.id), "id", UUID),
+)
+BY_NAME_AND_KEY = (
+    SortKey(col(User.email), "email", str),
+    SortKey(col(User.id), "id", UUID, is_descending=True),
+)
+ORDERS = {"moment": BY_MOMENT_AND_KEY, "name": BY_NAME_AND_KEY}
+START = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+MOMENTS = st.integers(0, 3).map(lambda number: START + timedelta(microseconds=number))  # few, so that there are ties
+KEYS = st.integers(0, 2**128 - 1).map(lambda number: UUID(int=number))
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A page as a plain list has it."""
+
+    rows: list[User]
+    has_next: bool
+    has_previous: bool
+
+
+def user(key: UUID, moment: datetime) -> User:
+    return User(id=key, email=f"{key}@example.com", name=GROUP, password_hash="-", created_at=moment)
+
+
+USERS = st.lists(st.builds(user, KEYS, MOMENTS), max_size=12, unique_by=lambda row: row.id)
+
+
+def in_order(users: Sequence[User], order: str) -> list[User]:
+    if order == "name":
+        return sorted(users, key=lambda row: row.email)
+    return sorted(users, key=lambda row: (-row.created_at.timestamp(), row.id.bytes))
+
+
+async def put(session: Session, users: Sequence[User]) -> None:
+    """Replace the rows of these tests."""
+    await session.execute(delete(User).where(col(User.name) == GROUP))
+    if users:
+        fields = ("id", "email", "name", "password_hash", "roles", "created_at")
+        await session.execute(insert(User), [{name: getattr(row, name) for name in fields} for row in users])
+
+
+async def page_of(session: Session, order: str, **request: Any) -> Page[User]:
+    query = select(User).where(User.name == GROUP)
+    return await read_page(session, query, ORDERS[order], PageRequest(**request), lambda: count_rows(session, query))
+
+
+def keys_of(page: Page[User]) -> list[UUID]:
+    return [row.id for row in page.rows]
+
+
+class Undone(Exception):
+    """Ends a transaction that is not to be kept."""
+
+
+@pytest.fixture(scope="module")
+async def session(anyio_backend: str, database: Database) -> AsyncIterator[Session]:
+    """One transaction for this module, which never becomes visible to others."""
+    with pytest.raises(Undone):
+        async with database.transaction() as session:
+            yield session
+            raise Undone
+
+
+class TestReadPage:
+    @pytest.mark.parametrize("order", ORDERS)
+    @settings(max_examples=30, deadline=None)
+    @given(users=USERS, size=st.integers(1, 5))
+    async def test_pages_forwards_are_the_list(
+        self, session: Session, order: str, users: list[User], size: int
+    ) -> None:
+        await put(session, users)
+        wanted = [row.id for row in in_order(users, order)]
+        seen: list[UUID] = []
+        after = None
+        while True:
+            page = await page_of(session, order, first=size, after=after)
+            seen += keys_of(page)
+            assert page.has_previous is (after is not None)
+            assert page.has_next is (len(seen) < len(wanted))
+            if not page.has_next:
+                break
+            after = page.cursors[-1]
+        assert seen == wanted
+
+    @pytest.mark.parametrize("order", ORDERS)
+    @settings(max_examples=30, deadline=None)
+    @given(users=USERS, size=st.integers(1, 5))
+    async def test_pages_backwards_are_the_list(
+        self, session: Session, order: str, users: list[User], size: int
+    ) -> None:
+        await put(session, users)
+        wanted = [row.id for row in in_order(users, order)]
+        seen: list[UUID] = []
+        before = None
+        while True:
+            page = await page_of(session, order, last=size, before=before)
+            seen = keys_of(page) + seen
+            assert page.has_next is (before is not None)
+            assert page.has_previous is (len(seen) < len(wanted))
+            if not page.has_previous:
+                break
+            before = page.cursors[0]
+        assert seen == wanted
+
+    @settings(max_examples=40, deadline=None)
+    @given(users=USERS.filter(len), data=st.data(), size=st.integers(1, 12))
+    async def test_between_two_cursors_lies_what_lies_between_two_places_of_the_list(
+        self, session: Session, users: list[User], data: st.DataObject, size: int
+    ) -> None:
+        await put(session, users)
+        wanted = [row.id for row in in_order(users, "moment")]
+        cursors = (await page_of(session, "moment")).cursors
+        start = data.draw(st.integers(0, len(wanted) - 1))
+        end = data.draw(st.integers(start, len(wanted) - 1))
+        between = wanted[start + 1 : end]
+        forwards = await page_of(session, "moment", first=size, after=cursors[start], before=cursors[end])
+        assert keys_of(forwards) == between[:size]
+        assert forwards.has_next is (len(between) > size)
+        backwards = await page_of(session, "moment", last=size, after=cursors[start], before=cursors[end])
+        assert keys_of(backwards) == between[-size:]
+        assert backwards.has_previous is (len(between) > size)
+
+    @settings(max_examples=30, deadline=None)
+    @given(users=USERS.filter(lambda users: len(users) > 2), data=st.data(), order=st.sampled_from(sorted(ORDERS)))
+    async def test_rows_that_come_and_go_shift_no_page(
+        self, session: Session, users: list[User], data: st.DataObject, order: str
+    ) -> None:
+        came = data.draw(st.lists(st.sampled_from(users), unique_by=lambda row: row.id))
+        staying = [row for row in users if row not in came]
+        if not staying:
+            return
+        await put(session, staying)
+        size = data.draw(st.integers(1, len(staying)))
+        first = await page_of(session, order, first=size)
+        gone = data.draw(st.sampled_from(first.rows))
+        now_there = [row for row in users if row.id != gone.id]
+        await put(session, now_there)
+        rest = await page_of(session, order, first=MAX_PAGE, after=first.cursors[-1])
+        everything = [row.id for row in in_order(users, order)]
+        later = everything[everything.index(first.rows[-1].id) + 1 :]
+        assert keys_of(rest) == [key for key in later if key != gone.id]
+
+    async def test_a_page_has_25_rows_unless_a_number_is_asked_for(self, session: Session) -> None:
+        await put(session, [user(UUID(int=number), START) for number in range(MAX_PAGE + 10)])
+        assert len((await page_of(session, "moment")).rows) == DEFAULT_PAGE == 25
+        assert len((await page_of(session, "moment", first=100)).rows) == 100
+        assert len((await page_of(session, "moment", last=1)).rows) == 1
+        assert await (await page_of(session, "moment")).count() == 110
+
+    async def test_an_empty_list_has_an_empty_page(self, session: Session) -> None:
+        await put(session, [])
+        page = await page_of(session, "moment")
+        assert (page.rows, page.cursors, page.has_next, page.has_previous) == ([], [], False, False)
+        assert await page.count() == 0
+
+    @pytest.mark.parametrize(
+        ("request_", "path"),
+        [
+            ({"first": 0}, "first"),
+            ({"first": -1}, "first"),
+            ({"first": 101}, "first"),
+            ({"last": 0}, "last"),
+            ({"last": 101}, "last"),
+            ({"first": 1, "last": 1}, "last"),
+        ],
+    )
+    async def test_a_number_out_of_range_is_refused(
+        self, session: Session, request_: dict[str, int], path: str
+    ) -> None:
+        with pytest.raises(Invalid) as refusal:
+            await page_of(session, "moment", **request_)
+        assert (refusal.value.code, refusal.value.path) == (ErrorCode.VALIDATION_FAILED, [path])
+
+    @pytest.mark.parametrize("argument", ["after", "before"])
+    @pytest.mark.parametrize(
+        "values",
+        [
+            [],
+            ["2026-01-02T03:04:05+00:00"],
+            ["2026-01-02T03:04:05+00:00", "x"],
+            ["2026-01-02T03:04:05", str(UUID(int=1))],
+            ["0001-01-01T00:00:00+14:00", str(UUID(int=1))],
+            ["yesterday", str(UUID(int=1))],
+            [1, 2],
+            [None, None],
+            [{}, []],
+            {"a": 1},
+            1,
+            None,
+            "text",
+        ],
+        ids=repr,
+    )
+    async def test_values_of_another_list_are_refused(self, session: Session, argument: str, values: object) -> None:
+        cursor = base64.urlsafe_b64encode(orjson.dumps(values)).decode()
+        with pytest.raises(Invalid, match="not a cursor of this list") as refusal:
+            await page_of(session, "moment", **{argument: cursor})
+        assert refusal.value.path == [argument]
+
+    @pytest.mark.parametrize("cursor", ["", "x", "é", "\ud800", "====", "AAAA", "a" * 100_001])
+    async def test_garbage_is_refused(self, session: Session, cursor: str) -> None:
+        with pytest.raises(Invalid):
+            await page_of(session, "moment", after=cursor)
+
+    @settings(max_examples=50, deadline=None)
+    @given(values=st.lists(st.text(), min_size=2, max_size=2))
+    async def test_any_text_is_a_position_or_refused(self, session: Session, values: list[str]) -> None:
+        cursor = base64.urlsafe_b64encode(orjson.dumps([values[0], str(UUID(int=5))])).decode()
+        if "\x00" in values[0]:
+            with pytest.raises(Invalid):
+                await page_of(session, "name", after=cursor)
+        else:
+            await page_of(session, "name", after=cursor)
+
+    @pytest.mark.parametrize("number", ["9" * 19, "-" + "9" * 19, "9" * 5000, "1.5", "x"])
+    async def test_a_number_that_no_column_has_is_refused(self, session: Session, number: str) -> None:
+        key = SortKey(column("size"), "size", int)
+        cursor = base64.urlsafe_b64encode(orjson.dumps([number])).decode()
+        with pytest.raises(Invalid):
+            await read_page(
+                session, select(User), [key], PageRequest(after=cursor), lambda: count_rows(session, select(User))
+            )
