@@ -9,6 +9,7 @@ from uuid import uuid4
 from graphql_api.events.log import EventLog
 from graphql_api.identity.actor import Actor
 from graphql_api.identity.tokens import TokenKeys
+from graphql_api.kit.columns import now
 from graphql_api.kit.database import Database
 from graphql_api.kit.errors import Unauthenticated
 from graphql_api.runtimes.circuit import Circuit
@@ -19,15 +20,17 @@ Loader = TypeVar("Loader")
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one user may use.
+    """What one user may use, and for how long.
 
     Attributes:
         concurrent_refinements: Proposals that are pending or processing at once.
         proposal_lifetime: How long an ended proposal waits for a decision.
+        unchecked_access: How long a subscription goes on before its access is checked again.
     """
 
     concurrent_refinements: int = 10
     proposal_lifetime: timedelta = timedelta(hours=24)
+    unchecked_access: timedelta = timedelta(seconds=15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +69,16 @@ class Context:
         """Who asks.
 
         Raises:
-            Unauthenticated: When nobody is signed in.
+            Unauthenticated: When nobody is signed in, or no longer: a WebSocket may outlive its token.
         """
         if self.refusal is not None:
             raise self.refusal
         if self.signed_in is None:
             raise Unauthenticated("Sign in first: call the mutation login, and send its accessToken as a bearer token.")
+        if self.expires_at is not None and self.expires_at <= now():
+            raise Unauthenticated(
+                "The access token has expired. Refresh the session, and connect again with the new one."
+            )
         return self.signed_in
 
     @property

@@ -1,5 +1,7 @@
 """The schema: the sum of the rooms."""
 
+from typing import Any
+
 import strawberry
 import structlog
 from graphql import (
@@ -14,8 +16,11 @@ from graphql import (
     lexicographic_sort_schema,
     print_schema,
 )
+from strawberry.exceptions import MissingQueryError
 from strawberry.schema.config import StrawberryConfig
-from strawberry.types import ExecutionContext
+from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
+from strawberry.types import ExecutionContext, ExecutionResult
+from strawberry.types.graphql import OperationType
 
 from graphql_api.authoring.mutations import AuthoringMutations
 from graphql_api.authoring.queries import AuthoringQueries
@@ -29,8 +34,13 @@ from graphql_api.identity.mutations import IdentityMutations
 from graphql_api.identity.queries import IdentityQueries
 from graphql_api.identity.types import InvalidCredentialsError
 from graphql_api.kit import types
-from graphql_api.kit.errors import DomainError, ErrorCode
+from graphql_api.kit.documents import Documents
+from graphql_api.kit.errors import BROKEN, DomainError, ErrorCode
+from graphql_api.kit.execution import EventExecutor
 from graphql_api.runtimes.queries import RuntimeQueries
+
+_UNREADABLE = (MissingQueryError, CannotGetOperationTypeError, InvalidOperationTypeError)
+"""What Strawberry raises for documents from which no operation can be run: the caller's fault, not ours."""
 
 _log = structlog.get_logger()
 
@@ -59,6 +69,12 @@ class Subscription(AuthoringSubscriptions):
 class OrchestratorSchema(strawberry.Schema):
     """A schema whose errors tell callers what they may know, and the log the rest."""
 
+    async def execute(self, *arguments: Any, **options: Any) -> ExecutionResult:  # noqa: ANN401 - passes Strawberry's own on
+        """Run a query or a mutation; a subscription has more than one result, so it takes `stream`."""
+        allowed = options.get("allowed_operation_types") or OperationType
+        options["allowed_operation_types"] = set(allowed) - {OperationType.SUBSCRIPTION}
+        return await super().execute(*arguments, **options)
+
     def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
         """Give each error its code and request id; mask what is not the caller's fault.
 
@@ -75,10 +91,10 @@ class OrchestratorSchema(strawberry.Schema):
             code = ErrorCode.VALIDATION_FAILED
             if isinstance(cause, DomainError):
                 code = cause.code
-            elif cause is not None:
+            elif cause is not None and not isinstance(cause, _UNREADABLE):
                 _log.error("operation_failed", request_id=request_id, path=error.path, exc_info=cause)
                 code = ErrorCode.INTERNAL_ERROR
-                error.message = "Something broke on our side. The request id finds it in the logs."
+                error.message = BROKEN
             error.extensions = {**(error.extensions or {}), "code": code.value, "requestId": request_id}
 
 
@@ -125,6 +141,8 @@ schema = _without_null_defaults(
             errors.IdempotencyMismatchError,
         ],
         config=StrawberryConfig(scalar_map=types.SCALARS),
+        execution_context_class=EventExecutor,
+        extensions=[Documents().extension],
     )
 )
 

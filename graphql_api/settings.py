@@ -4,7 +4,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy import URL
 
@@ -51,7 +51,7 @@ class Settings(BaseSettings):
     log_level: str = "info"
     log_format: LogFormat | None = None
     max_concurrent_refinements: int = Field(default=10, ge=1)
-    proposal_ttl_hours: float = Field(default=24, gt=0)
+    proposal_ttl_hours: float = Field(default=24, gt=0, le=24 * 365 * 10)
 
     @field_validator("jwt_secret", "cors_origins", mode="before")
     @classmethod
@@ -92,10 +92,10 @@ class Settings(BaseSettings):
 
     @field_validator("log_level")
     @classmethod
-    def _check_log_level(cls, value: str, info: ValidationInfo) -> str:
+    def _check_log_level(cls, value: str) -> str:
         levels = ("debug", "info", "warning", "error", "critical")
         if value.lower() not in levels:
-            raise ValueError(f"{info.field_name} is one of {', '.join(levels)}")
+            raise ValueError(f"it is one of {', '.join(levels)}")
         return value.lower()
 
     def parsed_database_url(self) -> URL | None:

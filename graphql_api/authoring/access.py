@@ -92,7 +92,7 @@ async def hold(
     if workflow.is_archived and not takes_archived:
         raise Invalid("This workflow is archived. Restore it with updateWorkflow(isArchived: false) first.", path=path)
     if respects_lock:
-        _check_lock(workflow, actor)
+        _check_lock(workflow, actor, path)
     return workflow
 
 
@@ -117,9 +117,25 @@ async def hold_proposal(
     return workflow, (await session.exec(locked)).one()
 
 
-def _check_lock(workflow: Workflow, actor: Actor) -> None:
-    holder, acquired_at, expires_at = workflow.lock_holder_id, workflow.lock_acquired_at, workflow.lock_expires_at
-    if holder is None or acquired_at is None or expires_at is None:
-        return
-    if holder != actor.user_id and expires_at > now():
-        raise Locked(holder_id=holder, acquired_at=acquired_at, expires_at=expires_at)
+async def check_seen(
+    session: Session, actor: Actor, workflow_id: UUID, *, path: Sequence[str] = _WORKFLOW_PATH
+) -> None:
+    """Refuse to tell an earlier result to somebody whose access has ended since.
+
+    Raises:
+        NotFound: When the workflow is not theirs to see.
+    """
+    if workflow_id not in await roles_of(session, actor, [workflow_id]):
+        raise NotFound("What this call once gave is not there any more.", path=path)
+
+
+def lock_holder(workflow: Workflow) -> UUID | None:
+    """Tell who holds the lock now; None when it is free or has expired."""
+    is_held = workflow.lock_expires_at is not None and workflow.lock_expires_at > now()
+    return workflow.lock_holder_id if is_held else None
+
+
+def _check_lock(workflow: Workflow, actor: Actor, path: Sequence[str]) -> None:
+    holder, acquired_at, expires_at = lock_holder(workflow), workflow.lock_acquired_at, workflow.lock_expires_at
+    if holder not in {None, actor.user_id} and holder and acquired_at and expires_at:
+        raise Locked(holder_id=holder, acquired_at=acquired_at, expires_at=expires_at, path=path)

@@ -69,6 +69,7 @@ async def approve(
         earlier = await repeatable.first_result(session)
         if earlier is not None:
             proposal = await session.get_one(Proposal, earlier)
+            await access.check_seen(session, context.actor, proposal.workflow_id, path=["input", "proposalId"])
             return proposal, await session.get_one(Draft, proposal.draft_id)
         workflow, proposal = await access.hold_proposal(session, context.actor, proposal_id, AccessRole.EDITOR)
         draft = await _waiting_draft(session, proposal)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from dataclasses import replace
 from enum import Enum
 
@@ -33,9 +33,10 @@ async def with_deltas(
                 async for event in joined:
                     yield event
         else:
-            async for event in _fresh(events):
-                if mode is DeltaMode.ALL or isinstance(event, StoredEvent):
-                    yield event
+            async with aclosing(_fresh(events)) as fresh:
+                async for event in fresh:
+                    if mode is DeltaMode.ALL or isinstance(event, StoredEvent):
+                        yield event
 
 
 async def _fresh(events: AsyncIterator[StoredEvent | LiveEvent]) -> AsyncGenerator[StoredEvent | LiveEvent]:
@@ -56,33 +57,39 @@ async def _fresh(events: AsyncIterator[StoredEvent | LiveEvent]) -> AsyncGenerat
 
 async def _joined(events: AsyncGenerator[StoredEvent | LiveEvent]) -> AsyncGenerator[StoredEvent | LiveEvent]:
     """Hold a piece back for a moment, and join to it what follows of the same message."""
+    clock = asyncio.get_running_loop().time
+    held, due = None, 0.0
     async with aclosing(events):
-        held: LiveEvent | None = None
         following = asyncio.ensure_future(anext(events))
         try:
             while True:
-                if held is not None:
-                    done, _ = await asyncio.wait({following}, timeout=COALESCE_SECONDS)
-                    if not done:
-                        yield held
-                        held = None
+                # However steadily pieces come, none waits longer than the first of those that are joined.
+                await asyncio.wait({following}, timeout=None if held is None else max(0.0, due - clock()))
+                if held is not None and (clock() >= due or not following.done()):
+                    yield held
+                    held = None
+                    continue
                 try:
-                    event = await following
+                    event = following.result()
                 except StopAsyncIteration:
                     break
                 following = asyncio.ensure_future(anext(events))
                 joined = _join(held, event)
-                if joined is None and held is not None:
+                if joined is not None:
+                    held = joined
+                    continue
+                if held is not None:
                     yield held
-                held = joined if joined is not None else event if isinstance(event, LiveEvent) else None
-                if isinstance(event, StoredEvent):
+                    held = None
+                if isinstance(event, LiveEvent):
+                    held, due = event, clock() + COALESCE_SECONDS
+                else:
                     yield event
             if held is not None:
                 yield held
         finally:
             following.cancel()
-            with suppress(asyncio.CancelledError, StopAsyncIteration):
-                await following
+            await asyncio.gather(following, return_exceptions=True)
 
 
 def _join(held: LiveEvent | None, event: StoredEvent | LiveEvent) -> LiveEvent | None:

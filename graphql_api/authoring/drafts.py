@@ -57,7 +57,9 @@ async def edit(
     async with context.database.transaction() as session:
         earlier = await repeatable.first_result(session)
         if earlier is not None:
-            return await session.get_one(Draft, earlier)
+            first = await session.get_one(Draft, earlier)
+            await access.check_seen(session, context.actor, first.workflow_id)
+            return first
         workflow = await access.hold(session, context.actor, workflow_id, AccessRole.EDITOR)
         draft = await _expected(session, workflow, expected_revision)
         if draft is None:

@@ -48,10 +48,10 @@ class Locked(DomainError):
 
     code = ErrorCode.LOCKED
 
-    def __init__(self, *, holder_id: UUID, acquired_at: datetime, expires_at: datetime) -> None:
+    def __init__(self, *, holder_id: UUID, acquired_at: datetime, expires_at: datetime, path: Sequence[str]) -> None:
         super().__init__(
             "Somebody else is editing this workflow. Wait until their lock expires, or ask an owner to break it.",
-            path=["input", "workflowId"],
+            path=path,
         )
         self.holder_id = holder_id
         self.acquired_at = acquired_at

@@ -23,6 +23,7 @@ from graphql_api.kit.files import (
     checked_content,
     checked_path,
     entry_of,
+    type_of,
 )
 
 
@@ -98,14 +99,20 @@ def edited(before: Mapping[str, FileEntry], edit: Edit) -> FileSet:
     for index, path in enumerate(edit.delete):
         if entries.pop(path, None) is None:
             raise Invalid(f"There is no file {path!r} to delete.", path=["input", "delete", str(index)])
-    texts = {}
-    for index, file in enumerate(edit.write):
-        entry = _written(file, ["input", "write", str(index)], moment)
-        entries[entry.path] = entry
-        texts[entry.digest] = file.content
+    written = from_scratch(edit.write, path=["input", "write"])
+    return joined(FileSet(entries), written, path=["input"])
+
+
+def joined(first: FileSet, second: FileSet, *, path: Sequence[str]) -> FileSet:
+    """Put two sets of files together; where both have a file, the second wins.
+
+    Raises:
+        Invalid: When there are too many.
+    """
+    entries = {**first.entries, **second.entries}
     if len(entries) > MAX_FILES:
-        raise Invalid(f"A draft has at most {MAX_FILES} files; this would make {len(entries)}.", path=["input"])
-    return FileSet(entries, texts)
+        raise Invalid(f"A draft has at most {MAX_FILES} files; this would make {len(entries)}.", path=path)
+    return FileSet(entries, {**first.texts, **second.texts})
 
 
 def from_scratch(files: Sequence[NewFile], *, path: Sequence[str]) -> FileSet:
@@ -127,9 +134,7 @@ def from_scratch(files: Sequence[NewFile], *, path: Sequence[str]) -> FileSet:
             raise Invalid(f"{entry.path!r} is given twice.", path=[*path, str(index), "path"])
         entries[entry.path] = entry
         texts[entry.digest] = file.content
-    if len(entries) > MAX_FILES:
-        raise Invalid(f"A draft has at most {MAX_FILES} files.", path=path)
-    return FileSet(entries, texts)
+    return joined(FileSet({}), FileSet(entries, texts), path=path)
 
 
 async def store_revision(
@@ -175,7 +180,9 @@ def _rename(entries: dict[str, FileEntry], rename: Rename, path: list[str], mome
         target = checked_path(rename.target)
     except InvalidFile as error:
         raise Invalid(f"{rename.target!r}: {error}", path=[*path, "to"]) from error
-    entries[target] = FileEntry(target, source.type, source.digest, source.size, moment)
+    # A type that somebody chose stays; one that followed from the path follows the new one.
+    type_ = type_of(target) if source.type is type_of(source.path) else source.type
+    entries[target] = FileEntry(target, type_, source.digest, source.size, moment)
 
 
 def _written(file: NewFile, path: list[str], moment: datetime) -> FileEntry:

@@ -22,6 +22,10 @@ from graphql_api.authoring.models import (
 )
 from graphql_api.context import Context
 from graphql_api.kit.pagination import Page, PageRequest, SortKey, SortValue, count_rows, read_page
+from graphql_api.kit.texts import checked_text
+
+MAX_SEARCH_LENGTH = 1000
+"""Characters of what is searched for."""
 
 
 class WorkflowOrderField(Enum):
@@ -59,10 +63,14 @@ async def workflows(
         role: Only those in which the caller is a member with this role.
         order: What they are ordered by.
         is_descending: Whether the greatest come first.
+
+    Raises:
+        Invalid: When the text to search for has characters that nothing can have, or is too long.
     """
     query = access.visible(context.actor)
-    if search:
-        pattern = f"%{_escaped(search)}%"
+    wanted = checked_text(search or "", path=["filter", "search"], maximum=MAX_SEARCH_LENGTH)
+    if wanted:
+        pattern = f"%{_escaped(wanted)}%"
         query = query.where(or_(col(Workflow.name).ilike(pattern), col(Workflow.description).ilike(pattern)))
     if is_archived is not None:
         query = query.where(col(Workflow.is_archived) == is_archived)

@@ -95,7 +95,9 @@ async def refine(
     async with context.database.transaction() as session:
         earlier = await repeatable.first_result(session)
         if earlier is not None:
-            return await session.get_one(Proposal, earlier)
+            first = await session.get_one(Proposal, earlier)
+            await access.check_seen(session, context.actor, first.workflow_id)
+            return first
         if unavailable is not None:
             raise unavailable
         workflow = await access.hold(session, context.actor, workflow_id, AccessRole.EDITOR)
@@ -164,6 +166,18 @@ async def reject(context: Context, *, proposal_id: UUID | None, comment: str | N
     return proposal
 
 
+async def cancel_running(session: Session, context: Context, workflow: Workflow) -> None:
+    """Stop what agents work on for a workflow that is not there any more."""
+    running = (
+        select(Proposal)
+        .where(Proposal.workflow_id == workflow.id, col(Proposal.status).in_(RUNNING))
+        .order_by(col(Proposal.id))
+        .with_for_update()
+    )
+    for proposal in (await session.exec(running)).all():
+        await move(session, context, workflow, proposal, ProposalStatus.CANCELLED)
+
+
 async def supersede_waiting(session: Session, context: Context, workflow: Workflow, draft: Draft) -> None:
     """Close the proposals that wait for a decision on a draft that is not there any more."""
     waiting = (
@@ -228,7 +242,8 @@ async def _order(session: Session, context: Context, workflow: Workflow, wanted:
     draft = await drafts.opened(session, workflow.id) or await drafts.open_from_latest(session, context, workflow)
     files = await filesets.of_draft(session, draft.id)
     if wanted.context_file_path is not None and wanted.context_file_path not in files:
-        raise Invalid(f"The draft has no file {wanted.context_file_path!r}.", path=["input", "contextFilePath"])
+        argument = "contextFilePath" if wanted.retry_of_id is None else "proposalId"
+        raise Invalid(f"The draft has no file {wanted.context_file_path!r}.", path=["input", argument])
     request = {
         "prompt": wanted.prompt,
         "context_file_path": wanted.context_file_path,

@@ -1,5 +1,9 @@
 """Refusals: errors as data, and an audit entry for each refused access to something that the caller may see."""
 
+from typing import Any
+
+from strawberry.extensions.field_extension import AsyncExtensionResolver
+
 from graphql_api.authoring import journal
 from graphql_api.authoring.types.info import Info
 from graphql_api.kit.errors import DomainError, Forbidden
@@ -8,6 +12,17 @@ from graphql_api.kit.mutations import ErrorsAsData
 
 class ErrorsAsRecord(ErrorsAsData):
     """Gives a payload with errors where a use case refuses, and records who was refused what."""
+
+    async def resolve_async(
+        self,
+        next_: AsyncExtensionResolver,
+        source: Any,  # noqa: ANN401 - Strawberry's signature
+        info: Info,
+        **arguments: Any,  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401
+        """Run the resolver for somebody who is signed in; nobody else is told what is wrong with an input."""
+        info.context.actor  # noqa: B018 - refuses anonymous callers
+        return await super().resolve_async(next_, source, info, **arguments)
 
     async def note(self, info: Info, error: DomainError) -> None:
         """Write the audit entry of a refused access, in a transaction of its own: the change's was rolled back."""

@@ -49,7 +49,9 @@ async def publish(
     async with context.database.transaction() as session:
         earlier = await repeatable.first_result(session)
         if earlier is not None:
-            return await session.get_one(Version, earlier)
+            first = await session.get_one(Version, earlier)
+            await access.check_seen(session, context.actor, first.workflow_id)
+            return first
         workflow = await access.hold(session, context.actor, workflow_id, AccessRole.EDITOR)
         draft = await _publishable(session, workflow, expected_revision)
         version = await _store(session, context, workflow, draft, kept_notes)

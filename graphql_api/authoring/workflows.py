@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 from sqlmodel import col, func, select
 
-from graphql_api.authoring import access, drafts, filesets, journal, templates
+from graphql_api.authoring import access, drafts, filesets, journal, proposals, templates
 from graphql_api.authoring.filesets import NewFile
 from graphql_api.authoring.idempotency import Repeatable
 from graphql_api.authoring.models import AccessRole, Workflow, WorkflowMember
@@ -61,10 +61,11 @@ async def create(
     )
     given = filesets.from_scratch(files, path=["input", "files"])
     start = _from_template(template_slug, customization)
-    both = filesets.FileSet({**start.entries, **given.entries}, {**start.texts, **given.texts})
+    both = filesets.joined(start, given, path=["input", "files"])
     async with context.database.transaction() as session:
         earlier = await repeatable.first_result(session)
         if earlier is not None:
+            await access.check_seen(session, actor, earlier, path=["input", "idempotencyKey"])
             return await session.get_one(Workflow, earlier)
         await context.log.open(session, workflow.id)
         session.add(workflow)
@@ -87,7 +88,7 @@ async def change(
     clears_description: bool,
     is_archived: bool | None,
 ) -> Workflow:
-    """Rename, describe, archive or restore a workflow.
+    """Rename, describe, archive or restore a workflow; what stays as it is is not recorded.
 
     Raises:
         NotFound, Forbidden, Locked, Invalid: See `access.hold`; archiving takes an owner.
@@ -104,6 +105,9 @@ async def change(
         workflow = await access.hold(session, context.actor, workflow_id, needed, takes_archived=True)
         if workflow.is_archived and is_archived is not False:
             raise Invalid("This workflow is archived. Restore it with isArchived: false first.", path=["input"])
+        changed = {name: value for name, value in changed.items() if getattr(workflow, name) != value}
+        if not changed:
+            return workflow
         workflow.sqlmodel_update(changed)
         await journal.tell(session, context.log, workflow, "WorkflowUpdated", by=context.actor.user_id)
         journal.audit(
@@ -120,11 +124,14 @@ async def change(
 async def delete(context: Context, *, workflow_id: UUID | None) -> UUID:
     """Take a workflow out of everybody's sight; its versions, proposals and logs stay for the record.
 
+    What agents still do for it is stopped: nobody could do so afterwards.
+
     Raises:
         NotFound, Forbidden, Locked: See `access.hold`; it takes an owner.
     """
     async with context.database.transaction() as session:
         workflow = await access.hold(session, context.actor, workflow_id, AccessRole.OWNER, takes_archived=True)
+        await proposals.cancel_running(session, context, workflow)
         await journal.tell(session, context.log, workflow, "WorkflowUpdated", by=context.actor.user_id)
         workflow.deleted_at = now()
         journal.audit(session, context, workflow.id, "workflow.delete", subject=("Workflow", workflow.id))
@@ -132,7 +139,7 @@ async def delete(context: Context, *, workflow_id: UUID | None) -> UUID:
 
 
 async def set_member(context: Context, *, workflow_id: UUID | None, email: str, role: AccessRole | None) -> Workflow:
-    """Give somebody a role in a workflow, or take their access away.
+    """Give somebody a role in a workflow, or take their access away; giving what they have changes nothing.
 
     Raises:
         NotFound, Forbidden, Locked: See `access.hold`; it takes an owner, but anybody may leave.
@@ -148,6 +155,8 @@ async def set_member(context: Context, *, workflow_id: UUID | None, email: str, 
         if user is None or user.disabled_at:
             raise NotFound("There is no user with this e-mail address.", path=["input", "email"])
         member = await session.get(WorkflowMember, (workflow.id, user.id))
+        if role == (member.role if member else None):
+            return workflow
         if member is not None and member.role is AccessRole.OWNER and role is not AccessRole.OWNER:
             await _keep_an_owner(session, workflow)
         if role is None and member is not None:
@@ -192,8 +201,7 @@ async def lock(context: Context, *, workflow_id: UUID | None, seconds: int) -> W
     async with context.database.transaction() as session:
         workflow = await access.hold(session, actor, workflow_id, AccessRole.EDITOR)
         moment = now()
-        is_renewal = workflow.lock_holder_id == actor.user_id and (workflow.lock_expires_at or moment) > moment
-        if not is_renewal:
+        if access.lock_holder(workflow) != actor.user_id:
             workflow.lock_acquired_at = moment
         workflow.lock_holder_id = actor.user_id
         workflow.lock_expires_at = moment + timedelta(seconds=seconds)
@@ -211,7 +219,8 @@ async def unlock(context: Context, *, workflow_id: UUID | None, force: bool) -> 
         workflow = await access.hold(
             session, context.actor, workflow_id, AccessRole.EDITOR, respects_lock=not force, takes_archived=True
         )
-        is_own = workflow.lock_holder_id in {None, context.actor.user_id}
+        holder = access.lock_holder(workflow)
+        is_own = holder in {None, context.actor.user_id}
         role = (await access.roles_of(session, context.actor, [workflow.id]))[workflow.id]
         if not is_own and role is not AccessRole.OWNER:
             raise Forbidden(
@@ -220,7 +229,7 @@ async def unlock(context: Context, *, workflow_id: UUID | None, force: bool) -> 
                 required_role=AccessRole.OWNER.value,
                 subject_id=workflow.id,
             )
-        if workflow.lock_holder_id is not None:
+        if holder is not None:
             workflow.lock_holder_id = workflow.lock_acquired_at = workflow.lock_expires_at = None
             await _tell_lock(session, context, workflow, "workflow.unlock")
     return workflow

@@ -6,29 +6,32 @@ that help, completion and the demo do not wait for the schema and the database's
 
 import os
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from importlib import import_module
 from importlib.metadata import version
 from typing import Annotated, NamedTuple
 
 import typer
 
+from graphql_api.cli.examples import Runnable
 from graphql_api.cli.problems import Problem
 
 HELP = """The control plane for AI-agent workflows: one GraphQL API with subscriptions.
 
+\b
 Begin here:
+  orchestrator dev    serves everything on this machine
+  orchestrator demo   in another terminal: the whole journey, live
 
-  orchestrator dev     serves everything on this machine; nothing else to install
-  orchestrator demo    in another terminal: walks the whole journey, live
-
-Production:
-
+\b
+In production:
   orchestrator db upgrade
   orchestrator users create --email ada@example.com --name Ada --admin
-  orchestrator serve & orchestrator worker
+  orchestrator serve
+  orchestrator worker
 
-Everything is configured by environment variables, or by a file .env in the working directory."""
+It is configured by environment variables, or by a file .env in the working directory; each --help has examples.
+"""
 
 
 class _Command(NamedTuple):
@@ -39,8 +42,8 @@ class _Command(NamedTuple):
 
 
 _COMMANDS = {
-    "dev": _Command("serving", "Serve everything on this machine: database, API, worker and runtime in one process."),
-    "demo": _Command("demo", "Walk the whole journey through the API of a running server, live on the terminal."),
+    "dev": _Command("serving", "Serve everything on this machine, in one process."),
+    "demo": _Command("demo", "Walk the whole journey through the API, live."),
     "serve": _Command("serving", "Serve the API, for production."),
     "worker": _Command("serving", "Run agents in the background, for production."),
     "db": _Command("db", "Migrate the database's schema, or check it."),
@@ -76,13 +79,13 @@ def _assemble(words: Collection[str]) -> typer.Typer:
     )
     for name, command in _COMMANDS.items():
         if name not in words:
-            app.command(name, help=command.help)(_stand_in)
+            app.command(name, short_help=command.help)(_stand_in)
             continue
-        found: typer.Typer | Callable[..., None] = import_module(f"graphql_api.cli.{command.module}").COMMANDS[name]
+        found: typer.Typer | Runnable = import_module(f"graphql_api.cli.{command.module}").COMMANDS[name]
         if isinstance(found, typer.Typer):
             app.add_typer(found, name=name, short_help=command.help, no_args_is_help=True)
         else:
-            app.command(name, short_help=command.help)(found)
+            app.command(name, short_help=command.help, epilog=found.examples)(found.run)
     return app
 
 

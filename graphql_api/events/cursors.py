@@ -9,6 +9,9 @@ from graphql_api.kit.errors import CursorInvalid
 _LENGTH = 24
 """Bytes: the subject's 16, the sequence's 8."""
 
+_GREATEST = 2**63 - 1
+"""What a bigint holds."""
+
 
 def encode_cursor(subject: UUID, sequence: int) -> str:
     """Name a position of a log for clients; it stays valid for ever."""
@@ -29,4 +32,7 @@ def decode_cursor(cursor: str | None, subject: UUID) -> int:
         raise CursorInvalid("This is not a cursor. Hand back one that an event carried, unchanged.") from error
     if len(decoded) != _LENGTH or decoded[:16] != subject.bytes:
         raise CursorInvalid("This cursor is not one of this log. Hand back one that an event of it carried.")
-    return int.from_bytes(decoded[16:], "big")
+    sequence = int.from_bytes(decoded[16:], "big")
+    if sequence > _GREATEST:
+        raise CursorInvalid("This cursor is of the future: no log is that far.")
+    return sequence

@@ -43,6 +43,10 @@ class ErrorCode(Enum):
     INTERNAL_ERROR = "INTERNAL_ERROR"
 
 
+BROKEN = "Something broke on our side. The request id finds it in the logs."
+"""What callers are told of an `INTERNAL_ERROR`."""
+
+
 class DomainError(Exception):
     """A refusal that the caller can act on.
 

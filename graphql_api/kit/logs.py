@@ -11,8 +11,8 @@ import orjson
 import structlog
 from structlog.typing import EventDict, Processor
 
-_OURS = ("graphql_api", "alembic")
-"""Loggers that are heard at the level that was asked for; all others only from warnings on."""
+_OURS = "graphql_api"
+"""The logger that is heard at the level that was asked for; all others only from warnings on."""
 
 _SECRET_NAME = re.compile(
     r"password|passphrase|secret|token|authorization|cookie|api_?key|credential|dsn", re.IGNORECASE
@@ -78,8 +78,7 @@ def _route(handler: logging.Handler, level: str) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(wanted if wanted == logging.DEBUG else max(wanted, logging.WARNING))
-    for name in _OURS:
-        logging.getLogger(name).setLevel(wanted)
+    logging.getLogger(_OURS).setLevel(wanted)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         # Uvicorn installs handlers of its own where nobody forbids it.
         logger = logging.getLogger(name)

@@ -12,7 +12,7 @@ import orjson
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 
 from graphql_api.kit.database import Session
-from graphql_api.kit.errors import Invalid
+from graphql_api.kit.errors import CursorInvalid, Invalid
 from graphql_api.kit.texts import is_storable
 
 DEFAULT_PAGE = 25
@@ -104,6 +104,7 @@ async def read_page(
 
     Raises:
         Invalid: When the request can't be read.
+        CursorInvalid: When a cursor is not one of this list.
     """
     size = request.size()
     backwards = request.last is not None
@@ -155,7 +156,7 @@ def _decode(cursor: str, keys: Sequence[SortKey], name: str) -> list[SortValue]:
         values = orjson.loads(base64.b64decode(cursor.encode("ascii"), altchars=b"-_", validate=True))
         return [_comparable(key.parse(value)) for key, value in zip(keys, values, strict=True)]
     except (binascii.Error, ValueError, TypeError, AttributeError, OverflowError) as error:
-        raise Invalid("This is not a cursor of this list. Hand back one of its edges.", path=[name]) from error
+        raise CursorInvalid("This is not a cursor of this list. Hand back one of its edges.", path=[name]) from error
 
 
 def _comparable(value: SortValue) -> SortValue:

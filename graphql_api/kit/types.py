@@ -7,6 +7,7 @@ from functools import singledispatch
 from typing import Any, Generic, NewType, TypeVar
 
 import strawberry
+from graphql import GraphQLError
 from strawberry.scalars import JSON
 from strawberry.types.enum import StrawberryEnumDefinition
 from strawberry.types.scalar import ScalarDefinition
@@ -185,6 +186,13 @@ def _identity(value: object) -> object:
     return value
 
 
+def _moment(value: object) -> datetime:
+    try:
+        return datetime.fromisoformat(str(value))
+    except ValueError as error:
+        raise GraphQLError("A moment is written in ISO 8601, such as 2026-01-31T12:00:00Z.") from error
+
+
 SCALARS: dict[object, ScalarDefinition] = {
     EventCursor: strawberry.scalar(
         name="EventCursor",
@@ -205,7 +213,7 @@ SCALARS: dict[object, ScalarDefinition] = {
         description="A moment in time in ISO 8601, with its zone.",
         specified_by_url="https://scalars.graphql.org/andimarek/date-time.html",
         serialize=datetime.isoformat,
-        parse_value=datetime.fromisoformat,
+        parse_value=_moment,
     ),
 }
 """Scalars of this API, by the Python type that stands for them."""

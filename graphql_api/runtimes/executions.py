@@ -143,7 +143,7 @@ async def order(
 async def claim(session: Session, log: EventLog, *, worker: int, limit: int, lease: timedelta = LEASE) -> list[Claim]:
     """Take over what is due: what is new, and what a dead worker left."""
     parameters = {"worker": worker, "limit": limit, "lease": lease, "locks": WORKER_LOCKS}
-    claims = [Claim(*row) for row in (await session.execute(_CLAIM, parameters)).tuples()]
+    claims = [Claim(*row) for row in await session.execute(_CLAIM, parameters)]
     for claimed in claims:
         await log.fence(session, claimed.execution_id, claimed.epoch)
     return claims

@@ -5,29 +5,38 @@ Seams, checked with strawberry-graphql 0.341: `strawberry.asgi.GraphQL` and its 
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
+from email.message import Message
 from typing import Any
+from uuid import uuid4
 
 import orjson
+import structlog
 from cross_web import HTTPException
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 from strawberry.asgi import GraphQL
 from strawberry.http import GraphQLHTTPResponse
 from strawberry.http.base import BaseRequestProtocol
+from strawberry.http.types import QueryParams
 from strawberry.schema.base import BaseSchema
+from strawberry.schema.exceptions import InvalidOperationTypeError
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
+from strawberry.types.graphql import OperationType
 
 from graphql_api.context import Context, Engines
-from graphql_api.kit.errors import ErrorCode
+from graphql_api.kit.errors import BROKEN, ErrorCode
 from graphql_api.transport.credentials import signed_in
 from graphql_api.transport.graphiql_page import GraphiQL
-from graphql_api.transport.websocket import WebSocketHandler
+from graphql_api.transport.websocket import WebSocketAdapter, WebSocketHandler
 
 INIT_TIMEOUT = timedelta(seconds=10)
 """How long a WebSocket may take to say who it is."""
+
+_log = structlog.get_logger()
 
 
 class GraphQLApp(GraphQL[Context, None]):
@@ -38,18 +47,25 @@ class GraphQLApp(GraphQL[Context, None]):
         engines: What its resolvers use.
         graphiql: The page for browsers; None for no page.
         allowed_origins: Other origins whose pages may open a WebSocket.
+        init_timeout: How long a WebSocket may take to say who it is.
     """
 
     graphql_transport_ws_handler_class = WebSocketHandler
+    websocket_adapter_class = WebSocketAdapter
 
     def __init__(
-        self, schema: BaseSchema, engines: Engines, *, graphiql: GraphiQL | None, allowed_origins: Sequence[str] = ()
+        self,
+        schema: BaseSchema,
+        engines: Engines,
+        *,
+        graphiql: GraphiQL | None,
+        allowed_origins: Sequence[str] = (),
+        init_timeout: timedelta = INIT_TIMEOUT,
     ) -> None:
         super().__init__(
             schema,
-            graphql_ide="graphiql" if graphiql else None,
             subscription_protocols=[GRAPHQL_TRANSPORT_WS_PROTOCOL],
-            connection_init_wait_timeout=INIT_TIMEOUT,
+            connection_init_wait_timeout=init_timeout,
             allowed_origins=allowed_origins,
         )
         self.engines = engines
@@ -57,13 +73,29 @@ class GraphQLApp(GraphQL[Context, None]):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request or one WebSocket; refusals are JSON like every other answer."""
-        if scope["type"] != "http":
-            await super().__call__(scope, receive, send)
+        if scope["type"] == "http":
+            await self._answer(scope, receive, send)
             return
         try:
-            response = await self.run(Request(scope, receive))
+            await super().__call__(scope, receive, send)
+        except Exception:  # noqa: BLE001 - whatever broke, the client is told, and the server goes on
+            _log.exception("websocket_failed")
+            with suppress(RuntimeError, OSError):
+                await send({"type": "websocket.close", "code": 1011, "reason": "Internal error"})
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        try:
+            _check(request)
+            response = await self.run(request)
         except HTTPException as error:
-            response = _refusal(error.status_code, error.reason or "The request can't be read.")
+            response = _refusal(error)
+        except ClientDisconnect:
+            return
+        except Exception:  # noqa: BLE001 - whatever broke, the client is told, and the server goes on
+            request_id = uuid4().hex
+            _log.exception("request_failed", request_id=request_id)
+            response = _error(500, BROKEN, ErrorCode.INTERNAL_ERROR, request_id)
         await response(scope, receive, send)
 
     async def get_context(self, request: HTTPConnection, response: Response | WebSocket) -> Context:  # noqa: ARG002 - the signature is Strawberry's
@@ -80,6 +112,20 @@ class GraphQLApp(GraphQL[Context, None]):
         if self._graphiql is None:
             raise HTTPException(404, "There is no page here.")
         return await self._graphiql.page(request)
+
+    def parse_query_params(self, params: QueryParams) -> dict[str, Any]:
+        """Read the query string; variables and extensions that are empty were not given."""
+        given = {name: value for name, value in params.items() if value or name not in {"variables", "extensions"}}
+        return super().parse_query_params(given)
+
+    def parse_json(self, data: str | bytes) -> Any:  # noqa: ANN401 - the signature is Strawberry's
+        """Read a body, variables or extensions: each is an object."""
+        value = super().parse_json(data)
+        if isinstance(value, list):
+            raise HTTPException(400, "One operation a request: a list of them is not taken.")
+        if not isinstance(value, dict):
+            raise HTTPException(400, "The body is a JSON object, and so are variables and extensions.")
+        return value
 
     def decode_json(self, data: str | bytes) -> object:
         """Read JSON strictly."""
@@ -98,10 +144,38 @@ class GraphQLApp(GraphQL[Context, None]):
         return response
 
 
-def _refusal(status: int, reason: str) -> Response:
-    error: Mapping[str, Any] = {"message": reason, "extensions": {"code": ErrorCode.VALIDATION_FAILED.value}}
-    headers = {"allow": "GET, POST"} if status == 405 else None  # noqa: PLR2004 - Method Not Allowed
-    return Response(orjson.dumps({"errors": [error]}), status, headers, "application/json")
+def _check(request: Request) -> None:
+    """Refuse early what can't be an operation, before anything is looked up for it."""
+    if request.method not in {"GET", "POST"}:
+        raise HTTPException(405, "GraphQL takes GET and POST.")
+    if request.method == "GET":
+        return
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise HTTPException(415, "Send the body as it is, without a content encoding.")
+    content = Message()
+    content["content-type"] = request.headers.get("content-type", "").encode("ascii", "replace").decode()
+    if content.get_content_type() != "application/json" or content.get_content_charset("utf-8") != "utf-8":
+        raise HTTPException(415, "Send the operation as application/json, in UTF-8.")
+
+
+def _refusal(error: HTTPException) -> Response:
+    status, reason, allowed = error.status_code, error.reason, "GET, POST"
+    cause = error.__cause__
+    if isinstance(cause, InvalidOperationTypeError) and cause.operation_type is OperationType.MUTATION:
+        status, reason, allowed = 405, "A mutation takes POST.", "POST"
+    elif isinstance(cause, InvalidOperationTypeError):
+        reason = "Subscriptions run over WebSocket, as graphql-transport-ws, on this path."
+    response = _error(status, reason, ErrorCode.VALIDATION_FAILED, uuid4().hex)
+    if status == 405:  # noqa: PLR2004 - Method Not Allowed
+        response.headers["allow"] = allowed
+    return response
+
+
+def _error(status: int, message: str, code: ErrorCode, request_id: str) -> Response:
+    error = {"message": message, "extensions": {"code": code.value, "requestId": request_id}}
+    return Response(
+        orjson.dumps({"errors": [error]}), status, {"cache-control": "no-store"}, media_type="application/json"
+    )
 
 
 def _mapping(value: object) -> object:

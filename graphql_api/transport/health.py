@@ -1,10 +1,11 @@
 """Whether the process lives, and whether it can work."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 import orjson
+import structlog
 from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -15,6 +16,11 @@ from graphql_api.kit.migrations import SchemaState
 from graphql_api.runtimes import executions
 
 UP, DOWN = "up", "down"
+
+PROBE_SECONDS = 3.0
+"""After this long without an answer, a part is down."""
+
+_log = structlog.get_logger()
 
 
 class Health:
@@ -47,12 +53,8 @@ class Health:
 
         A worker or runtime that is down degrades: orders are stored and wait for them.
         """
-        parts = {}
-        for name, is_up in self._parts.items():
-            try:
-                parts[name] = UP if await is_up() else DOWN
-            except (SQLAlchemyError, OSError, TimeoutError):
-                parts[name] = DOWN
+        states = await asyncio.gather(*(_probe(name, is_up) for name, is_up in self._parts.items()))
+        parts = dict(zip(self._parts, states, strict=True))
         is_ready = all(parts[name] == UP for name in ("database", "migrations", "event_listener"))
         is_whole = all(part == UP for part in parts.values())
         status = "ready" if is_whole else "degraded" if is_ready else "unready"
@@ -73,6 +75,15 @@ class Health:
 
     async def _runtime(self) -> bool:
         return (await self._engines.runtime.health()).is_healthy
+
+
+async def _probe(name: str, is_up: Callable[[], Awaitable[bool]]) -> str:
+    try:
+        async with asyncio.timeout(PROBE_SECONDS):
+            return UP if await is_up() else DOWN
+    except Exception as error:  # noqa: BLE001 - however a part breaks, it is down, and the others are still asked
+        _log.warning("part_is_down", part=name, error=type(error).__name__)
+        return DOWN
 
 
 def _json(content: dict[str, str], status: int) -> Response:

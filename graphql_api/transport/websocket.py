@@ -1,21 +1,41 @@
 """One WebSocket of `graphql-transport-ws`: who it is, and its operations."""
 
 from collections.abc import Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any, cast
 
+import structlog
 from graphql import GraphQLError
+from starlette.websockets import WebSocketDisconnect
+from strawberry.asgi import ASGIWebSocketAdapter
+from strawberry.http.exceptions import WebSocketDisconnected
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import (
     BaseGraphQLTransportWSHandler,
     Operation,
 )
 from strawberry.subscriptions.protocols.graphql_transport_ws.types import ConnectionInitMessage, Message
-from strawberry.types.execution import ExecutionResult, PreExecutionError
+from strawberry.types.execution import ExecutionResult
 
 from graphql_api.context import Context
+from graphql_api.kit.errors import BROKEN, ErrorCode
 from graphql_api.transport.credentials import signed_in
 
 UNAUTHORIZED = 4401
+
+_MAX_REASON_BYTES = 123
+"""What a close frame takes; with more the connection would break instead of closing."""
+
+_log = structlog.get_logger()
+
+
+class WebSocketAdapter(ASGIWebSocketAdapter):
+    """The connection under the protocol."""
+
+    async def close(self, code: int, reason: str) -> None:
+        """Close the connection, unless it is closed already."""
+        short = reason.encode()[:_MAX_REASON_BYTES].decode(errors="ignore")
+        with suppress(RuntimeError, WebSocketDisconnect):
+            await super().close(code, short)
 
 
 class WebSocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
@@ -35,43 +55,65 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
 
     async def handle_connection_init(self, message: ConnectionInitMessage) -> None:
         """Take the credentials of the connection; wrong ones close it, so that the client opens another."""
-        credentials = _credentials(message.get("payload") or {})
-        if credentials and not self.connection_init_received:
-            self.context = await signed_in(self.context.engines, credentials)
+        payload: object = message.get("payload")
+        if payload is None:
+            payload = {}
+        if isinstance(payload, dict) and not self.connection_init_received:
+            credentials = _credentials(payload)
+            if credentials:
+                self.context = await signed_in(self.context.engines, credentials)
             if self.context.refusal is not None:
                 await self.websocket.close(code=UNAUTHORIZED, reason="Unauthorized")
                 return
-        await super().handle_connection_init(
-            cast("ConnectionInitMessage", {**message, "payload": message.get("payload") or {}})
-        )
+        await super().handle_connection_init(cast("ConnectionInitMessage", {**message, "payload": payload}))
 
     async def run_operation(self, operation: Operation[Context, None]) -> None:
         """Run one operation to its end; an error in it is its own and never the connection's."""
+        context = self.context.for_operation()
+        try:
+            await self._run(operation, context)
+        except WebSocketDisconnected:
+            self.operations.pop(operation.id, None)
+        except Exception:  # noqa: BLE001 - whatever broke, the client is told, and the connection goes on
+            _log.exception("operation_broke", request_id=context.request_id)
+            with suppress(WebSocketDisconnected):
+                await operation.send_initial_errors([_broken(context)])
+
+    async def _run(self, operation: Operation[Context, None], context: Context) -> None:
         results = await self.schema.stream(
             operation.query,
             variable_values=operation.variables,
-            context_value=self.context.for_operation(),
+            context_value=context,
             operation_name=operation.operation_name,
         )
         async with aclosing(results):
-            async for result in results:
-                if isinstance(result, PreExecutionError):
+            async for each in results:
+                result = cast("ExecutionResult", each)  # the only kind, since @defer and @stream are not turned on
+                if _is_refusal(result):
                     await operation.send_initial_errors(result.errors or [])
-                    return
-                if not isinstance(result, ExecutionResult):
-                    await operation.send_initial_errors([GraphQLError("@defer and @stream are not supported here.")])
                     return
                 await operation.send_next(result)
         await operation.send_operation_message({"id": operation.id, "type": "complete"})
 
 
+def _is_refusal(result: ExecutionResult) -> bool:
+    """Tell whether a result says that the operation is over: its errors belong to no field."""
+    return result.data is None and bool(result.errors) and all(error.path is None for error in result.errors or ())
+
+
+def _broken(context: Context) -> GraphQLError:
+    extensions = {"code": ErrorCode.INTERNAL_ERROR.value, "requestId": context.request_id}
+    return GraphQLError(BROKEN, extensions=extensions)
+
+
 def _credentials(payload: Mapping[str, Any]) -> str | None:
     """Find the token in the payload of `connection_init`, under any of the names that clients use."""
-    for name, value in payload.items():
-        if name.lower() in {"authorization", "token"} and isinstance(value, str):
-            return value
-        if name.lower() == "headers" and isinstance(value, dict):
-            return _credentials(value)
+    headers = next((value for name, value in payload.items() if name.lower() == "headers"), None)
+    for fields in (payload, headers):
+        if isinstance(fields, dict):
+            for name, value in fields.items():
+                if name.lower() in {"authorization", "token"} and isinstance(value, str) and value:
+                    return value
     return None
 
 
@@ -83,6 +125,7 @@ def _is_operation(value: object) -> bool:
     return (
         isinstance(value, dict)
         and isinstance(value.get("query"), str)
-        and isinstance(value.get("variables") or {}, dict)
-        and isinstance(value.get("operationName") or "", str)
+        and isinstance(value.get("variables"), dict | None)
+        and isinstance(value.get("extensions"), dict | None)
+        and isinstance(value.get("operationName"), str | None)
     )

@@ -1,12 +1,12 @@
 import asyncio
 from datetime import UTC, datetime
-from typing import Any
 from uuid import UUID
 
 import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.waiting import until
 
 from graphql_api.events.hub import Hub
 from graphql_api.events.notifier import BACKLOG, MAX_NOTIFICATION_BYTES, Notifier
@@ -35,7 +35,7 @@ def drained(notifier: Notifier) -> list[str]:
     return notifications
 
 
-def stored(sequence: int, **payload: Any) -> StoredEvent:
+def stored(sequence: int, **payload: object) -> StoredEvent:
     return StoredEvent(SUBJECT, sequence, "Happened", payload, datetime(2026, 1, 2, tzinfo=UTC), is_terminal=False)
 
 
@@ -90,12 +90,9 @@ class TestNotifications:
             notifier.signal("test_first")
             notifier.signal("test_second")
         running = asyncio.create_task(notifier.run())
-        async with asyncio.timeout(10):
-            while len(heard) < 2:
-                await asyncio.sleep(0.005)
-            notifier.signal("test_last")
-            while "test_last" not in heard:
-                await asyncio.sleep(0.005)
+        await until(lambda: len(heard) >= 2)
+        notifier.signal("test_last")
+        await until(lambda: "test_last" in heard)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
         await listener.close()

@@ -119,7 +119,7 @@ class TestSecrets:
 
     def test_a_key_id_of_one_secret_does_not_vouch_for_another(self) -> None:
         keys = TokenKeys([SECRET, OTHER_SECRET])
-        assert_refused(with_header(lambda header: None, secret=OTHER_SECRET), keys)
+        assert_refused(with_header(dict.copy, secret=OTHER_SECRET), keys)
 
 
 class TestTimes:

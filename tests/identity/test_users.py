@@ -1,3 +1,4 @@
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -63,7 +64,7 @@ class TestCreate:
     )
     async def test_an_argument_that_breaks_its_rule_is_named(self, database: Database, field: str, value: str) -> None:
         email = f"{uuid4().hex}@example.com"
-        arguments = {"email": email, "name": "Ada", "password": "0123456789"} | {field: value}
+        arguments: dict[str, Any] = {"email": email, "name": "Ada", "password": "0123456789"} | {field: value}
         with pytest.raises(Invalid) as refusal:
             await users.create(database, **arguments)
         assert refusal.value.path == ["input", field]

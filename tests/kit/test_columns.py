@@ -1,11 +1,11 @@
 from datetime import UTC, datetime
 from enum import Enum
 
-from sqlalchemy.dialects import postgresql
+from sqlalchemy.engine.default import DefaultDialect
 
 from graphql_api.kit.columns import EnumText, now, timestamp
 
-DIALECT = postgresql.dialect()
+DIALECT = DefaultDialect()
 
 
 class Colour(Enum):

@@ -54,11 +54,15 @@ class TestTransaction:
 
     async def test_an_error_undoes_it_and_no_callback_runs(self, database: Database) -> None:
         called: list[str] = []
-        with pytest.raises(LookupError):
+
+        async def fail() -> None:
             async with database.transaction() as session:
                 await session.execute(text("CREATE TABLE never (mark int)"))
                 session.after_commit.append(lambda: called.append("never"))
                 raise LookupError
+
+        with pytest.raises(LookupError):
+            await fail()
         assert called == []
         async with database.transaction() as session:
             assert (await session.execute(text("SELECT to_regclass('never')"))).scalar_one() is None
@@ -73,11 +77,10 @@ class TestTransaction:
                 entered.set()
                 await asyncio.Event().wait()
 
-        holders = [asyncio.create_task(hold())]
+        holder = asyncio.create_task(hold())
         await entered.wait()
-        for holder in holders:
-            holder.cancel()
-        await asyncio.gather(*holders, return_exceptions=True)
+        holder.cancel()
+        await asyncio.gather(holder, return_exceptions=True)
         async with database.transaction() as session:
             assert (await session.execute(text("SELECT to_regclass('never')"))).scalar_one() is None
         await database.close()

@@ -1,15 +1,24 @@
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 
 import pytest
+from sqlalchemy import text
+from support.databases import Server
 from support.executions import Engine, Listener
 from support.logs import running_log
 
-from graphql_api.kit.database import Database
+
+@pytest.fixture(scope="session")
+async def runtimes_engine(anyio_backend: str, database_server: Server) -> AsyncIterator[Engine]:
+    """Make a database whose queue is nobody else's, with a log whose notifier runs."""
+    database = await database_server.create()
+    async with running_log(database) as log:
+        yield Engine(database, log, Listener(log))
+    await database_server.drop(database)
 
 
 @pytest.fixture
-async def engine(fresh_database: Callable[..., Awaitable[Database]]) -> AsyncIterator[Engine]:
-    """Make a database with nothing in its queue, and a log whose notifier runs."""
-    database = await fresh_database()
-    async with running_log(database) as log:
-        yield Engine(database, log, Listener(log))
+async def engine(runtimes_engine: Engine) -> Engine:
+    """Give a queue with nothing in it."""
+    async with runtimes_engine.database.transaction() as session:
+        await session.execute(text("UPDATE executions SET state = 'FORGOTTEN'"))
+    return Engine(runtimes_engine.database, runtimes_engine.log, Listener(runtimes_engine.log))

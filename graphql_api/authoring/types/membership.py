@@ -16,7 +16,7 @@ class WorkflowMember:
     """Somebody's role in a workflow."""
 
     role: AccessRole = strawberry.field(description="What they may do.")
-    since: datetime = strawberry.field(description="When they were given access.")
+    since: datetime = strawberry.field(description="When they were given this role.")
     user_id: strawberry.Private[UUID]
 
     @strawberry.field(description="Who it is.")

@@ -20,6 +20,7 @@ from graphql_api.authoring.types.membership import WorkflowLock, WorkflowMember
 from graphql_api.events.cursors import encode_cursor
 from graphql_api.identity.types import User
 from graphql_api.kit.columns import now
+from graphql_api.kit.errors import NotFound
 from graphql_api.kit.ids import to_global_id
 from graphql_api.kit.pagination import PageRequest
 from graphql_api.kit.types import Connection, EventCursor, Node, connection_of
@@ -71,11 +72,11 @@ class Workflow(Node):
         """Read a workflow that the caller has just been found to see.
 
         Raises:
-            LookupError: When their access ended in between.
+            NotFound: When their access ended in between.
         """
         workflow = await cls.load(info, id_)
         if workflow is None:
-            raise LookupError(id_)
+            raise NotFound("There is no such workflow any more.")
         return workflow
 
     @strawberry.field(description="Who has owned it longest.")

@@ -1,0 +1,83 @@
+"""What the demo asks the API: the operations that a client of one's own would begin with."""
+
+_ERRORS = "errors { __typename code message }"
+
+SIGN_IN = f"""
+mutation SignIn($input: LoginInput!) {{
+  login(input: $input) {{ session {{ accessToken refreshToken expiresAt user {{ name email }} }} {_ERRORS} }}
+}}
+"""
+
+REFRESH = f"""
+mutation Refresh($input: RefreshSessionInput!) {{
+  refreshSession(input: $input) {{ session {{ accessToken refreshToken expiresAt }} {_ERRORS} }}
+}}
+"""
+
+CREATE_WORKFLOW = f"""
+mutation CreateWorkflow($input: CreateWorkflowInput!) {{
+  createWorkflow(input: $input) {{ workflow {{ id name draft {{ fileCount revision }} }} {_ERRORS} }}
+}}
+"""
+
+REFINE = f"""
+mutation Refine($input: RefineWorkflowInput!) {{
+  refineWorkflow(input: $input) {{ proposal {{ id status baseRevision }} {_ERRORS} }}
+}}
+"""
+
+WATCH = """
+subscription Watch($proposalId: ID!, $after: EventCursor) {
+  proposalEvents(proposalId: $proposalId, after: $after) {
+    __typename
+    cursor
+    sequence
+    occurredAt
+    ... on ProposalStarted { runtime threadId }
+    ... on ProposalProgressed { message }
+    ... on PlanUpdated { items { content status } }
+    ... on AgentMessageDelta { messageId agent offset text }
+    ... on AgentMessageCompleted { messageId agent role text }
+    ... on ToolCallStarted { toolCallId agent name arguments }
+    ... on ToolCallFinished { toolCallId name status output }
+    ... on FilesChanged { changes { path kind additions deletions } }
+    ... on UsageReported { model usage { totalTokens } }
+    ... on RuntimeLinkChanged { state }
+    ... on ProposalFailed { failure { code message retryable } }
+    ... on ProposalCancelled { reason }
+  }
+}
+"""
+
+REVIEW = """
+query Review($proposalId: ID!) {
+  proposal(id: $proposalId) {
+    status
+    changes { path kind additions deletions }
+    mergePreview { status digest }
+    usage { totalTokens }
+  }
+}
+"""
+
+APPROVE = f"""
+mutation Approve($input: ApproveProposalInput!) {{
+  approveProposal(input: $input) {{
+    proposal {{ status decision {{ appliedPaths }} }}
+    draft {{ revision fileCount }}
+    {_ERRORS}
+  }}
+}}
+"""
+
+PUBLISH = f"""
+mutation Publish($input: PublishDraftInput!) {{
+  publishDraft(input: $input) {{ version {{ number files {{ path size }} }} {_ERRORS} }}
+}}
+"""
+
+DEPLOY = f"""
+mutation Deploy($input: DeployVersionInput!) {{
+  deployVersion(input: $input) {{ workflow {{ name productionVersion {{ number }} }} {_ERRORS} }}
+}}
+"""

@@ -1,0 +1,1 @@
+"""How the events of subscriptions get to the wire without being executed field by field."""

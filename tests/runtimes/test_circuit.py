@@ -1,0 +1,160 @@
+from collections.abc import AsyncIterator, Mapping
+from uuid import uuid4
+
+import pytest
+from support.databases import another
+
+from graphql_api.kit.columns import now
+from graphql_api.kit.database import Database
+from graphql_api.runtimes.circuit import FAILURES_TO_OPEN, OPEN_SECONDS, Circuit, CircuitState
+from graphql_api.runtimes.embedded.adapter import EmbeddedRuntime
+from graphql_api.runtimes.guarded import GuardedRuntime
+from graphql_api.runtimes.protocol import Frame, RunRequest, RuntimeFailure, ThreadRef, ThreadStatus
+
+pytestmark = pytest.mark.anyio
+
+
+class UnreachableRuntime(EmbeddedRuntime):
+    """A runtime that nobody answers for until `is_back` is set."""
+
+    def __init__(self, *, is_retryable: bool = True) -> None:
+        super().__init__(pace_seconds=0)
+        self.calls = 0
+        self.is_back = False
+        self.is_retryable = is_retryable
+
+    async def start(self, request: RunRequest) -> ThreadRef:
+        self.calls += 1
+        if not self.is_back:
+            raise RuntimeFailure("Nobody answers.", is_retryable=self.is_retryable)
+        return await super().start(request)
+
+
+def requested(files: Mapping[str, str] | None = None) -> RunRequest:
+    return RunRequest(uuid4(), "Add a tester agent", None, None, files or {})
+
+
+async def fail(runtime: GuardedRuntime, times: int) -> None:
+    for _ in range(times):
+        with pytest.raises(RuntimeFailure):
+            await runtime.start(requested())
+
+
+@pytest.fixture
+def name() -> str:
+    """Name a runtime that no other test knows."""
+    return uuid4().hex
+
+
+@pytest.fixture
+async def replica(database: Database) -> AsyncIterator[Database]:
+    async with another(database) as second:
+        yield second
+
+
+class TestACircuit:
+    async def test_is_closed_for_a_runtime_that_nobody_knows(self, database: Database, name: str) -> None:
+        report = await Circuit(database, name).report()
+
+        assert (report.state, report.retry_at) == (CircuitState.CLOSED, None)
+
+    async def test_opens_after_more_than_five_failures_in_a_row(self, database: Database, name: str) -> None:
+        circuit = Circuit(database, name)
+        unreachable = UnreachableRuntime()
+        runtime = GuardedRuntime(unreachable, circuit)
+
+        await fail(runtime, FAILURES_TO_OPEN - 1)
+        assert (await circuit.report()).state is CircuitState.CLOSED
+        assert await circuit.refusal() is None
+        before = now()
+        await fail(runtime, 1)
+
+        report = await circuit.report()
+        assert report.state is CircuitState.OPEN
+        assert report.retry_at is not None
+        assert 0 <= (report.retry_at - before).total_seconds() <= OPEN_SECONDS + 15
+        refusal = await circuit.refusal()
+        assert refusal is not None
+        assert refusal.retry_at == report.retry_at
+
+    async def test_is_known_to_other_replicas_and_spares_the_runtime(
+        self, database: Database, replica: Database, name: str
+    ) -> None:
+        await fail(GuardedRuntime(UnreachableRuntime(), Circuit(database, name)), FAILURES_TO_OPEN)
+        elsewhere = UnreachableRuntime()
+
+        await fail(GuardedRuntime(elsewhere, Circuit(replica, name)), 1)
+
+        assert elsewhere.calls == 0
+
+    async def test_counts_only_failures_without_a_success_between(self, database: Database, name: str) -> None:
+        circuit = Circuit(database, name)
+        unreachable = UnreachableRuntime()
+        runtime = GuardedRuntime(unreachable, circuit)
+
+        await fail(runtime, FAILURES_TO_OPEN - 1)
+        unreachable.is_back = True
+        await runtime.start(requested())
+        unreachable.is_back = False
+        await fail(runtime, FAILURES_TO_OPEN - 1)
+
+        assert (await circuit.report()).state is CircuitState.CLOSED
+
+    async def test_does_not_count_what_the_runtime_refuses_for_good(self, database: Database, name: str) -> None:
+        circuit = Circuit(database, name)
+
+        await fail(GuardedRuntime(UnreachableRuntime(is_retryable=False), circuit), FAILURES_TO_OPEN)
+
+        assert (await circuit.report()).state is CircuitState.CLOSED
+
+    async def test_closes_with_the_first_success_after_its_time(self, database: Database, name: str) -> None:
+        circuit = Circuit(database, name)
+        unreachable = UnreachableRuntime()
+        runtime = GuardedRuntime(unreachable, circuit)
+        await fail(runtime, FAILURES_TO_OPEN)
+        await wait_out(database, name)
+
+        assert (await circuit.report()).state is CircuitState.HALF_OPEN
+        assert await circuit.refusal() is None
+        unreachable.is_back = True
+        await runtime.start(requested())
+
+        assert (await circuit.report()).state is CircuitState.CLOSED
+
+    async def test_opens_again_when_the_trial_fails(self, database: Database, name: str) -> None:
+        circuit = Circuit(database, name)
+        runtime = GuardedRuntime(UnreachableRuntime(), circuit)
+        await fail(runtime, FAILURES_TO_OPEN)
+        await wait_out(database, name)
+
+        await fail(runtime, 1)
+
+        assert (await circuit.report()).state is CircuitState.OPEN
+
+
+class TestAGuardedRuntime:
+    async def test_passes_everything_on(self, database: Database, name: str) -> None:
+        inner = EmbeddedRuntime(pace_seconds=0)
+        runtime = GuardedRuntime(inner, Circuit(database, name))
+        request = requested()
+
+        thread = await runtime.start(request)
+        frames: list[Frame] = [frame async for frame in runtime.events(request, thread)]
+
+        assert runtime.name == inner.name
+        assert runtime.capabilities == inner.capabilities
+        assert (await runtime.health()).is_healthy
+        assert list(runtime.normalizer(request).normalize(frames[-1]))
+        assert (await runtime.snapshot(thread)).status is ThreadStatus.COMPLETED
+        await runtime.cancel(thread)
+        assert await runtime.forget(thread)
+        await runtime.close()
+
+
+async def wait_out(database: Database, name: str) -> None:
+    """Let the time pass that a circuit stays open."""
+    connection = await database.connect()
+    await connection.execute(
+        "UPDATE runtime_circuits SET opened_at = opened_at - $2 WHERE name = $1", name, OPEN_SECONDS
+    )
+    await connection.close()
