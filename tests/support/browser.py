@@ -1,0 +1,133 @@
+"""GraphiQL in the system's Chromium, as a person uses it."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Page, Route, sync_playwright
+
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+)
+WAIT_MILLISECONDS = 30_000
+
+_MODEL = "name => globalThis.__MONACO.editor.getModels().find(model => model.uri.path.endsWith(name))"
+_IS_LOADED = """() => globalThis.__MONACO && globalThis.__MONACO.editor.getModels().filter(
+    model => /(operation.graphql|variables.json|request-headers.json|response.json)$/.test(model.uri.path)
+).length === 4"""
+
+
+def chromium() -> str:
+    """Find Chromium; without it, a test is skipped on a newcomer's machine and fails in CI."""
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        if path := shutil.which(name):
+            return path
+    reason = "Chromium is missing; install it, on Debian with: apt-get install chromium"
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+class GraphiQLPage:
+    """GraphiQL in a page.
+
+    Args:
+        page: Of the browser.
+
+    Attributes:
+        foreign: Addresses outside this machine that the page asked for.
+        complaints: What the console warned of, violations of the content security policy among it.
+    """
+
+    def __init__(self, page: Page) -> None:
+        self._page = page
+        self.foreign: list[str] = []
+        self.complaints: list[str] = []
+        page.set_default_timeout(WAIT_MILLISECONDS)
+        page.route("**/*", self._route)
+        page.on("console", lambda message: message.type in {"error", "warning"} and self._complain(message.text))
+        page.on("pageerror", lambda error: self._complain(str(error)))
+
+    def open(self, url: str) -> None:
+        """Load the page, until its editors are there."""
+        self._page.goto(url)
+        self._page.locator(".graphiql-query-editor .view-line").first.wait_for()
+        self._page.wait_for_function(_IS_LOADED)
+
+    def select(self, tab: str) -> None:
+        """Go to a tab by the name of its operation."""
+        self._page.get_by_role("tablist").get_by_role("button", name=tab, exact=True).click()
+        shown = f"name => new RegExp('\\\\b' + name + '\\\\b').test(({_MODEL})('operation.graphql').getValue())"
+        self._page.wait_for_function(shown, arg=tab)
+
+    def execute(self) -> None:
+        """Press the button."""
+        self._page.locator("button.graphiql-execute-button").click()
+
+    def is_busy(self) -> bool:
+        """Tell whether an operation runs."""
+        label = self._page.locator("button.graphiql-execute-button").get_attribute("aria-label") or ""
+        return label.startswith("Stop")
+
+    def wait_for_response(self, *texts: str) -> None:
+        """Wait until all of these texts are in the response."""
+        self._page.wait_for_function(
+            f"texts => {{ const shown = ({_MODEL})('response.json').getValue();"
+            " return texts.every(text => shown.includes(text)); }",
+            arg=list(texts),
+        )
+
+    def run(self, tab: str) -> Any:  # noqa: ANN401 - any JSON
+        """Run a tab's query or mutation; give its data."""
+        self.select(tab)
+        self.execute()
+        self._page.wait_for_function(
+            f"() => ({_MODEL})('response.json').getValue() !== ''"
+            " && !document.querySelector('.graphiql-response .graphiql-spinner')"
+        )
+        answer = json.loads(self.response())
+        assert "errors" not in answer, answer
+        return answer["data"]
+
+    def response(self) -> str:
+        """Read the response."""
+        return str(self._page.evaluate(f"name => ({_MODEL})(name).getValue()", "response.json"))
+
+    def screenshot(self, path: str) -> None:
+        """Keep what is to be seen."""
+        self._page.screenshot(path=path)
+
+    def _complain(self, text: str) -> None:
+        self.complaints.append(text)
+
+    def _route(self, route: Route) -> None:
+        if urlsplit(route.request.url).hostname in {"127.0.0.1", None}:
+            route.continue_()
+        else:
+            self.foreign.append(route.request.url)
+            route.abort()
+
+
+@contextmanager
+def graphiql(*, width: int = 1400, height: int = 900) -> Iterator[GraphiQLPage]:
+    """Open a browser of its own, with nothing stored, which finds no other machine."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=list(FLAGS))
+        context = browser.new_context(viewport={"width": width, "height": height})
+        try:
+            yield GraphiQLPage(context.new_page())
+        finally:
+            context.close()
+            browser.close()
