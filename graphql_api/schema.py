@@ -1,5 +1,6 @@
 """The schema: the sum of the rooms."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import strawberry
@@ -11,12 +12,15 @@ from graphql import (
     GraphQLInputObjectType,
     GraphQLInterfaceType,
     GraphQLObjectType,
+    OperationDefinitionNode,
     Undefined,
     build_schema,
+    get_named_type,
     lexicographic_sort_schema,
     print_schema,
 )
 from strawberry.exceptions import MissingQueryError
+from strawberry.extensions import SchemaExtension
 from strawberry.schema.config import StrawberryConfig
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.types import ExecutionContext, ExecutionResult
@@ -98,8 +102,25 @@ class OrchestratorSchema(strawberry.Schema):
             error.extensions = {**(error.extensions or {}), "code": code.value, "requestId": request_id}
 
 
-def _without_null_defaults(schema: OrchestratorSchema) -> OrchestratorSchema:
-    """Take back the `= null` that Strawberry gives to what may be left out: code generators make optional fields of it.
+class OperationChosen(SchemaExtension):
+    """Refuses a document with several operations when none is named: Strawberry would run the first.
+
+    Seam, checked with strawberry-graphql 0.341: what the caller named is `ExecutionContext._provided_operation_name`.
+    """
+
+    def on_validate(self) -> Iterator[None]:
+        """Count the operations unless one is named."""
+        context = self.execution_context
+        if context._provided_operation_name is None and context.graphql_document is not None:  # noqa: SLF001 - see above
+            definitions = context.graphql_document.definitions
+            if sum(isinstance(definition, OperationDefinitionNode) for definition in definitions) > 1:
+                message = "There are several operations here: name the one to run in operationName."
+                context.pre_execution_errors = [GraphQLError(message)]
+        yield
+
+
+def _for_generators(schema: OrchestratorSchema) -> OrchestratorSchema:
+    """Take back each `= null` that Strawberry writes, and describe the arguments that have no words of their own.
 
     Seam, checked with strawberry-graphql 0.341: the graphql-core schema is `Schema._schema`.
     """
@@ -110,12 +131,14 @@ def _without_null_defaults(schema: OrchestratorSchema) -> OrchestratorSchema:
         elif isinstance(type_, GraphQLObjectType | GraphQLInterfaceType):
             inputs.extend(argument for field in type_.fields.values() for argument in field.args.values())
         for input_ in inputs:
-            if input_.default_value is None:
+            if input_.default_value is None:  # of it, code generators would make fields that must be given
                 input_.default_value = Undefined
+            if input_.description is None:  # that of a mutation's `input` is its type's
+                input_.description = get_named_type(input_.type).description
     return schema
 
 
-schema = _without_null_defaults(
+schema = _for_generators(
     OrchestratorSchema(
         query=Query,
         mutation=Mutation,
@@ -142,7 +165,7 @@ schema = _without_null_defaults(
         ],
         config=StrawberryConfig(scalar_map=types.SCALARS),
         execution_context_class=EventExecutor,
-        extensions=[Documents().extension],
+        extensions=[Documents().extension, OperationChosen],
     )
 )
 

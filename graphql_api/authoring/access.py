@@ -1,6 +1,6 @@
 """Who may see and do what. What is not visible is not found."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from uuid import UUID
 
 from sqlmodel import col, select
@@ -44,6 +44,17 @@ async def roles_of(session: Session, actor: Actor, workflow_ids: Sequence[UUID])
         )
     )
     return dict((await session.exec(query)).all())
+
+
+async def seen_users(session: Session, actor: Actor, user_ids: Collection[UUID]) -> list[UUID]:
+    """Pick the users whom somebody may see: themselves, and whom they share a workflow with."""
+    if actor.is_admin:
+        return list(user_ids)
+    shared = select(WorkflowMember.user_id).where(
+        col(WorkflowMember.user_id).in_(user_ids),
+        col(WorkflowMember.workflow_id).in_(visible(actor).with_only_columns(col(Workflow.id))),
+    )
+    return [*(await session.exec(shared.distinct())).all(), *({actor.user_id} & set(user_ids))]
 
 
 async def hold(
@@ -137,5 +148,7 @@ def lock_holder(workflow: Workflow) -> UUID | None:
 
 def _check_lock(workflow: Workflow, actor: Actor, path: Sequence[str]) -> None:
     holder, acquired_at, expires_at = lock_holder(workflow), workflow.lock_acquired_at, workflow.lock_expires_at
-    if holder not in {None, actor.user_id} and holder and acquired_at and expires_at:
+    if holder is None or acquired_at is None or expires_at is None:
+        return
+    if holder != actor.user_id:
         raise Locked(holder_id=holder, acquired_at=acquired_at, expires_at=expires_at, path=path)

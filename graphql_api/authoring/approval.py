@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from sqlmodel import col, select
+
 from graphql_api.authoring import access, drafts, filesets, merging, proposals
 from graphql_api.authoring.errors import MergeConflict, StaleRevision, proposal_transition
 from graphql_api.authoring.filesets import FileSet
@@ -26,6 +28,13 @@ class _Sides:
     base: Mapping[str, FileEntry]
     ours: Mapping[str, FileEntry]
     theirs: Mapping[str, FileEntry]
+
+
+@dataclass(frozen=True, slots=True)
+class _Merging:
+    draft: Draft
+    sides: _Sides
+    merge: Merge
 
 
 async def approve(
@@ -73,14 +82,15 @@ async def approve(
             return proposal, await session.get_one(Draft, proposal.draft_id)
         workflow, proposal = await access.hold_proposal(session, context.actor, proposal_id, AccessRole.EDITOR)
         draft = await _waiting_draft(session, proposal)
-        sides = await _sides(session, proposal, draft)
+        sides = (await _all_sides(session, [(proposal, draft)]))[proposal.id]
         _check_digest(expected_digest, sides, proposal, draft)
         merge = await _merge(session, sides, resolutions, paths)
         if merge.conflicts:
             names = ", ".join(conflict.path for conflict in merge.conflicts[:5])
+            preview = (await _shown(session, {proposal.id: _Merging(draft, sides, merge)}))[proposal.id]
             raise MergeConflict(
                 f"The draft and the proposal changed the same lines of {names}. Give resolutions for them.",
-                preview=await preview_of(session, merge, draft),
+                preview=preview,
             )
         result = _result(merge)
         if len(result.entries) > MAX_FILES:
@@ -100,22 +110,47 @@ async def approve(
     return proposal, draft
 
 
-async def preview(session: Session, proposal: Proposal) -> Preview | None:
-    """Tell what approving would do now; None when the proposal does not wait for a decision."""
-    draft = await session.get_one(Draft, proposal.draft_id)
-    if proposal.status is not ProposalStatus.COMPLETED or draft.closed_at is not None:
-        return None
-    sides = await _sides(session, proposal, draft)
-    return await preview_of(session, await _merge(session, sides, (), None), draft)
+async def previews(session: Session, proposal_ids: Sequence[UUID]) -> dict[UUID, Preview]:
+    """Tell what approving proposals would do now, each on its own; those that wait for no decision are left out."""
+    query = (
+        select(Proposal, Draft)
+        .join(Draft, col(Draft.id) == Proposal.draft_id)
+        .where(
+            col(Proposal.id).in_(proposal_ids),
+            col(Proposal.status) == ProposalStatus.COMPLETED,
+            col(Draft.closed_at).is_(None),
+        )
+    )
+    waiting = list((await session.exec(query)).all())
+    sides = await _all_sides(session, waiting)
+    needed = [merging.needed_digests(each.base, each.ours, each.theirs) for each in sides.values()]
+    texts = await contents.load(session, set().union(*needed))
+    return await _shown(
+        session,
+        {
+            proposal.id: _Merging(draft, sides[proposal.id], _merged(sides[proposal.id], texts, (), None))
+            for proposal, draft in waiting
+        },
+    )
 
 
-async def preview_of(session: Session, merge: Merge, draft: Draft) -> Preview:
-    """List what a merge would change in a draft; files in conflict are not among it."""
-    before = await filesets.of_draft(session, draft.id)
-    after = _result(merge)
-    missing = changed_digests(before, after.entries) - after.texts.keys()
-    texts = {**await contents.load(session, missing), **after.texts}
-    return Preview(merge, draft, changes_between(before, after.entries, texts), after.texts)
+async def _shown(session: Session, mergings: Mapping[UUID, _Merging]) -> dict[UUID, Preview]:
+    """List what merges would change in their drafts; files in conflict are not among it."""
+    results = {id_: _result(each.merge) for id_, each in mergings.items()}
+    missing = [
+        changed_digests(mergings[id_].sides.ours, result.entries) - result.texts.keys()
+        for id_, result in results.items()
+    ]
+    texts = await contents.load(session, set().union(*missing))
+    return {
+        id_: Preview(
+            each.merge,
+            each.draft,
+            changes_between(each.sides.ours, results[id_].entries, {**texts, **results[id_].texts}),
+            results[id_].texts,
+        )
+        for id_, each in mergings.items()
+    }
 
 
 async def _waiting_draft(session: Session, proposal: Proposal) -> Draft:
@@ -138,19 +173,33 @@ async def _waiting_draft(session: Session, proposal: Proposal) -> Draft:
     return draft
 
 
-async def _sides(session: Session, proposal: Proposal, draft: Draft) -> _Sides:
-    return _Sides(
-        base=await filesets.of_draft(session, draft.id, proposal.base_revision),
-        ours=await filesets.of_draft(session, draft.id),
-        theirs=await executions.files_at(session, proposal.id),
-    )
+async def _all_sides(session: Session, waiting: Sequence[tuple[Proposal, Draft]]) -> dict[UUID, _Sides]:
+    """Read the sides of merges; the draft at the revision that was read with it, whatever happens meanwhile."""
+    revisions = {
+        (draft.id, revision) for proposal, draft in waiting for revision in (proposal.base_revision, draft.revision)
+    }
+    drafts_then = await filesets.at_revisions(session, revisions)
+    theirs = await executions.files_of(session, [(proposal.id, None) for proposal, _ in waiting])
+    return {
+        proposal.id: _Sides(
+            base=drafts_then[draft.id, proposal.base_revision],
+            ours=drafts_then[draft.id, draft.revision],
+            theirs=theirs[proposal.id, None],
+        )
+        for proposal, draft in waiting
+    }
 
 
 async def _merge(
     session: Session, sides: _Sides, resolutions: Sequence[Resolution], paths: Sequence[str] | None
 ) -> Merge:
     needed = merging.needed_digests(sides.base, sides.ours, sides.theirs, paths)
-    texts = await contents.load(session, needed)
+    return _merged(sides, await contents.load(session, needed), resolutions, paths)
+
+
+def _merged(
+    sides: _Sides, texts: Mapping[str, str], resolutions: Sequence[Resolution], paths: Sequence[str] | None
+) -> Merge:
     return merging.merge(sides.base, sides.ours, sides.theirs, texts, resolutions=resolutions, paths=paths)
 
 

@@ -1,10 +1,11 @@
 """The files of drafts and versions, and edits of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
+from sqlalchemy import Integer, Uuid, column, values
 from sqlmodel import col, select, update
 
 from graphql_api.authoring.models import DraftFile, VersionFile
@@ -66,24 +67,54 @@ class FileSet:
     texts: Mapping[str, str] = field(default_factory=dict)
 
 
-async def of_draft(session: Session, draft_id: UUID, revision: int | None = None) -> dict[str, FileEntry]:
-    """Read the files of a draft at a revision; as they are now when None."""
-    query = select(DraftFile).where(DraftFile.draft_id == draft_id)
-    if revision is None:
-        query = query.where(col(DraftFile.to_revision).is_(None))
-    else:
-        query = query.where(
-            col(DraftFile.from_revision) <= revision,
-            col(DraftFile.to_revision).is_(None) | (col(DraftFile.to_revision) > revision),
-        )
-    rows = (await session.exec(query.order_by(col(DraftFile.path)))).all()
-    return {row.path: _entry(row) for row in rows}
+async def of_draft(session: Session, draft_id: UUID) -> dict[str, FileEntry]:
+    """Read the files of a draft as they are now."""
+    return (await of_drafts(session, [draft_id]))[draft_id]
+
+
+async def of_drafts(session: Session, draft_ids: Collection[UUID]) -> dict[UUID, dict[str, FileEntry]]:
+    """Read the files of several drafts as they are now."""
+    query = (
+        select(DraftFile)
+        .where(col(DraftFile.draft_id).in_(draft_ids), col(DraftFile.to_revision).is_(None))
+        .order_by(col(DraftFile.path))
+    )
+    files: dict[UUID, dict[str, FileEntry]] = {id_: {} for id_ in draft_ids}
+    for row in await session.exec(query):
+        files[row.draft_id][row.path] = _entry(row)
+    return files
+
+
+async def at_revisions(
+    session: Session, keys: Collection[tuple[UUID, int]]
+) -> dict[tuple[UUID, int], dict[str, FileEntry]]:
+    """Read the files of several drafts at one revision each, or at more."""
+    files: dict[tuple[UUID, int], dict[str, FileEntry]] = {key: {} for key in keys}
+    if not keys:
+        return files
+    wanted = values(column("id", Uuid), column("revision", Integer), name="wanted").data(list(files))
+    query = select(wanted.c.revision, DraftFile).where(
+        col(DraftFile.draft_id) == wanted.c.id,
+        col(DraftFile.from_revision) <= wanted.c.revision,
+        col(DraftFile.to_revision).is_(None) | (col(DraftFile.to_revision) > wanted.c.revision),
+    )
+    for revision, row in await session.exec(query.order_by(col(DraftFile.path))):
+        files[row.draft_id, revision][row.path] = _entry(row)
+    return files
 
 
 async def of_version(session: Session, version_id: UUID) -> dict[str, FileEntry]:
     """Read the files of a version."""
-    query = select(VersionFile).where(VersionFile.version_id == version_id).order_by(col(VersionFile.path))
-    return {row.path: _entry(row) for row in (await session.exec(query)).all()}
+    return (await of_versions(session, [version_id]))[version_id]
+
+
+async def of_versions(session: Session, version_ids: Collection[UUID]) -> dict[UUID, dict[str, FileEntry]]:
+    """Read the files of several versions."""
+    query = select(VersionFile).where(col(VersionFile.version_id).in_(version_ids)).order_by(col(VersionFile.path))
+    files: dict[UUID, dict[str, FileEntry]] = {id_: {} for id_ in version_ids}
+    for row in await session.exec(query):
+        files[row.version_id][row.path] = _entry(row)
+    return files
 
 
 def edited(before: Mapping[str, FileEntry], edit: Edit) -> FileSet:

@@ -1,10 +1,11 @@
 """Lists that grow, in pages."""
 
+import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from sqlalchemy import Select, or_
@@ -21,7 +22,17 @@ from graphql_api.authoring.models import (
     WorkflowMember,
 )
 from graphql_api.context import Context
-from graphql_api.kit.pagination import Page, PageRequest, SortKey, SortValue, count_rows, read_page
+from graphql_api.identity.actor import Actor
+from graphql_api.kit.pagination import (
+    Page,
+    PageRequest,
+    SortKey,
+    SortValue,
+    count_by,
+    count_rows,
+    read_page,
+    read_pages,
+)
 from graphql_api.kit.texts import checked_text
 
 MAX_SEARCH_LENGTH = 1000
@@ -90,55 +101,89 @@ async def workflows(
     return replace(found, rows=[(row, roles.get(row.id, AccessRole.VIEWER)) for row in found.rows])
 
 
-async def proposals(
-    context: Context,
-    page: PageRequest,
-    *,
-    workflow_id: UUID | None,
-    statuses: Sequence[ProposalStatus] | None,
-    is_own: bool | None,
-) -> Page[Proposal]:
-    """List proposals, newest first: of one workflow that the caller may see, or of all of them.
+@dataclass(frozen=True, slots=True)
+class Versions:
+    """Some of a workflow's versions, newest first."""
 
-    Args:
-        context: Who asks.
-        page: Which part.
-        workflow_id: Only of this workflow, which the caller has been found to see.
+    page: PageRequest
+    keys: ClassVar[Sequence[SortKey]] = (SortKey(Version.number, "number", int, is_descending=True),)
+
+    def query(self, _actor: Actor) -> Select[Any]:
+        """Select all of them."""
+        return select(Version)
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntries:
+    """Some of a workflow's audit entries, newest first."""
+
+    page: PageRequest
+    keys: ClassVar[Sequence[SortKey]] = (
+        SortKey(AuditEntry.at, "at", datetime.fromisoformat, is_descending=True),
+        SortKey(AuditEntry.id, "id", UUID, is_descending=True),
+    )
+
+    def query(self, _actor: Actor) -> Select[Any]:
+        """Select all of them."""
+        return select(AuditEntry)
+
+
+@dataclass(frozen=True, slots=True)
+class Proposals:
+    """Some proposals, newest first.
+
+    Attributes:
         statuses: Only those with one of these.
         is_own: Only the caller's own, or only other people's.
     """
-    query = select(Proposal)
-    if workflow_id is not None:
-        query = query.where(Proposal.workflow_id == workflow_id)
-    else:
-        seen = access.visible(context.actor).with_only_columns(col(Workflow.id))
-        query = query.where(col(Proposal.workflow_id).in_(seen))
-    if statuses is not None:
-        query = query.where(col(Proposal.status).in_(statuses))
-    if is_own is not None:
-        mine = col(Proposal.created_by_id) == context.actor.user_id
-        query = query.where(mine if is_own else ~mine)
-    keys = [
+
+    page: PageRequest
+    statuses: tuple[ProposalStatus, ...] | None = None
+    is_own: bool | None = None
+    keys: ClassVar[Sequence[SortKey]] = (
         SortKey(Proposal.created_at, "created_at", datetime.fromisoformat, is_descending=True),
         SortKey(Proposal.id, "id", UUID, is_descending=True),
-    ]
-    return await _page(context, query, keys, page)
+    )
+
+    def query(self, actor: Actor) -> Select[Any]:
+        """Select all that are wanted."""
+        query = select(Proposal)
+        if self.statuses is not None:
+            query = query.where(col(Proposal.status).in_(self.statuses))
+        if self.is_own is not None:
+            mine = col(Proposal.created_by_id) == actor.user_id
+            query = query.where(mine if self.is_own else ~mine)
+        return query
 
 
-async def versions(context: Context, page: PageRequest, workflow_id: UUID) -> Page[Version]:
-    """List the versions of a workflow that the caller has been found to see, newest first."""
-    query = select(Version).where(Version.workflow_id == workflow_id)
-    return await _page(context, query, [SortKey(Version.number, "number", int, is_descending=True)], page)
+WorkflowList = Versions | AuditEntries | Proposals
+"""A list that each workflow has."""
 
 
-async def audit_entries(context: Context, page: PageRequest, workflow_id: UUID) -> Page[AuditEntry]:
-    """List the audit entries of a workflow that the caller has been found to see, newest first."""
-    query = select(AuditEntry).where(AuditEntry.workflow_id == workflow_id)
-    keys = [
-        SortKey(AuditEntry.at, "at", datetime.fromisoformat, is_descending=True),
-        SortKey(AuditEntry.id, "id", UUID, is_descending=True),
-    ]
-    return await _page(context, query, keys, page)
+async def of_workflows(context: Context, wanted: WorkflowList, workflow_ids: Sequence[UUID]) -> dict[UUID, Page[Any]]:
+    """Read the same page of a list of several workflows, which the caller has been found to see."""
+    query = wanted.query(context.actor)
+    parent = query.column_descriptions[0]["entity"].workflow_id
+    lock, counts = asyncio.Lock(), dict[UUID, int]()
+
+    async def count(workflow_id: UUID) -> int:
+        """Count for all of them as soon as one is asked for."""
+        async with lock:
+            if not counts:
+                counts.update(dict.fromkeys(workflow_ids, 0))
+                async with context.database.transaction() as session:
+                    counts.update(await count_by(session, query, parent, workflow_ids))
+        return counts[workflow_id]
+
+    async with context.database.transaction() as session:
+        return await read_pages(session, query, parent, workflow_ids, wanted.keys, wanted.page, count)
+
+
+async def seen_proposals(context: Context, wanted: Proposals) -> Page[Proposal]:
+    """Read a page of the proposals of all workflows that the caller may see."""
+    seen = access.visible(context.actor).with_only_columns(col(Workflow.id))
+    query = wanted.query(context.actor).where(col(Proposal.workflow_id).in_(seen))
+    return await _page(context, query, wanted.keys, wanted.page)
 
 
 async def _page(context: Context, query: Select[Any], keys: Sequence[SortKey], page: PageRequest) -> Page[Any]:

@@ -4,12 +4,15 @@ from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from typing import Any, TypeVar
 from uuid import UUID
 
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlmodel import col, func, select
 from strawberry.dataloader import DataLoader
 
-from graphql_api.authoring import access, filesets
+from graphql_api.authoring import access, approval, filesets, listing
+from graphql_api.authoring.listing import WorkflowList
 from graphql_api.authoring.models import (
     AccessRole,
+    AuditEntry,
     Draft,
     DraftFile,
     Proposal,
@@ -18,17 +21,22 @@ from graphql_api.authoring.models import (
     Workflow,
     WorkflowMember,
 )
+from graphql_api.authoring.previews import Preview
 from graphql_api.context import Context
+from graphql_api.events.records import StoredEvent
 from graphql_api.identity import models as identity
 from graphql_api.identity import users
 from graphql_api.kit import contents
 from graphql_api.kit.database import Session
-from graphql_api.kit.files import FileEntry
+from graphql_api.kit.errors import DomainError
+from graphql_api.kit.files import FileChange, FileEntry, changed_digests, changes_between
+from graphql_api.kit.pagination import Page
 from graphql_api.runtimes import executions
 from graphql_api.runtimes.models import Execution
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
+FileEntries = dict[str, FileEntry]
 
 
 class Loaders:
@@ -47,16 +55,28 @@ class Loaders:
         self.members: DataLoader[UUID, list[WorkflowMember]] = self._loader(_members)
         self.draft: DataLoader[UUID, Draft | None] = self._loader(_by_id(Draft))
         self.open_draft: DataLoader[UUID, Draft | None] = self._loader(_open_drafts)
-        self.draft_files: DataLoader[UUID, dict[str, FileEntry]] = self._loader(_one_by_one(filesets.of_draft))
+        self.draft_files: DataLoader[UUID, FileEntries] = self._loader(filesets.of_drafts)
         self.draft_file_count: DataLoader[UUID, int | None] = self._loader(_draft_file_counts)
         self.version: DataLoader[UUID, Version | None] = self._loader(_by_id(Version))
         self.numbered_version: DataLoader[tuple[UUID, int], Version | None] = self._loader(_numbered_versions)
         self.latest_version: DataLoader[UUID, Version | None] = self._loader(_latest_versions)
-        self.version_files: DataLoader[UUID, dict[str, FileEntry]] = self._loader(_one_by_one(filesets.of_version))
+        self.version_files: DataLoader[UUID, FileEntries] = self._loader(filesets.of_versions)
         self.version_file_count: DataLoader[UUID, int | None] = self._loader(_version_file_counts)
         self.proposal: DataLoader[UUID, Proposal | None] = self._loader(_by_id(Proposal))
         self.execution: DataLoader[UUID, Execution | None] = self._loader(_by_id(Execution))
-        self.execution_files: DataLoader[tuple[UUID, int | None], dict[str, FileEntry]] = self._loader(_execution_files)
+        self.execution_files: DataLoader[tuple[UUID, int | None], dict[str, FileEntry]] = self._loader(
+            executions.files_of
+        )
+        self.preview: DataLoader[UUID, Preview | None] = self._loader(approval.previews)
+        self.audit_entry: DataLoader[UUID, AuditEntry | None] = self._loader(_by_id(AuditEntry))
+        self.seen_user: DataLoader[UUID, identity.User | None] = self._loader(self._seen_users)
+        self.page: DataLoader[tuple[UUID, WorkflowList], Page[Any]] = DataLoader(self._pages, cache=False)
+        self.first_events: DataLoader[tuple[UUID, int], list[StoredEvent]] = DataLoader(self._first_events, cache=False)
+
+    async def compare(self, before: Mapping[str, FileEntry], after: Mapping[str, FileEntry]) -> list[FileChange]:
+        """List what differs between two sets of files."""
+        digests = sorted(changed_digests(before, after))
+        return changes_between(before, after, dict(zip(digests, await self.content.load_many(digests), strict=True)))
 
     def _loader(self, read: Callable[[Session, list[Key]], Awaitable[Mapping[Key, Value]]]) -> DataLoader[Key, Any]:
         async def load(keys: list[Key]) -> Sequence[Value | None]:
@@ -76,20 +96,36 @@ class Loaders:
         rows = await session.exec(select(Workflow).where(col(Workflow.id).in_(roles)))
         return {row.id: (row, roles[row.id]) for row in rows}
 
+    async def _seen_users(self, session: Session, ids: list[UUID]) -> dict[UUID, identity.User]:
+        """Read users whom the caller shares a workflow with, and the caller."""
+        return await users.by_ids(session, await access.seen_users(session, self._context.actor, ids))
+
+    async def _pages(self, keys: list[tuple[UUID, WorkflowList]]) -> Sequence[Page[Any] | DomainError]:
+        """Read pages: one statement for each list that is asked for, whatever the number of workflows."""
+        pages: dict[tuple[UUID, WorkflowList], Page[Any] | DomainError] = {}
+        for wanted in dict.fromkeys(wanted for _, wanted in keys):
+            ids = list(dict.fromkeys(id_ for id_, each in keys if each == wanted))
+            try:
+                found = await listing.of_workflows(self._context, wanted, ids)
+            except DomainError as error:
+                pages.update({(id_, wanted): error for id_ in ids})
+            else:
+                pages.update({(id_, wanted): page for id_, page in found.items()})
+        return [pages[key] for key in keys]
+
+    async def _first_events(self, keys: list[tuple[UUID, int]]) -> Sequence[list[StoredEvent]]:
+        limits = {limit for _, limit in keys}
+        pages = {
+            limit: await self._context.log.read_starts({id_ for id_, each in keys if each == limit}, limit=limit)
+            for limit in limits
+        }
+        return [pages[limit][id_] for id_, limit in keys]
+
 
 def _by_id(model: Any) -> Callable[[Session, list[UUID]], Awaitable[dict[UUID, Any]]]:  # noqa: ANN401 - any table with a key
     async def read(session: Session, ids: list[UUID]) -> dict[UUID, Any]:
         rows = await session.exec(select(model).where(model.id.in_(ids)))
         return {row.id: row for row in rows}
-
-    return read
-
-
-def _one_by_one(
-    read_one: Callable[[Session, UUID], Awaitable[Value]],
-) -> Callable[[Session, list[UUID]], Awaitable[dict[UUID, Value]]]:
-    async def read(session: Session, ids: list[UUID]) -> dict[UUID, Value]:
-        return {id_: await read_one(session, id_) for id_ in ids}
 
     return read
 
@@ -122,7 +158,7 @@ async def _numbered_versions(session: Session, keys: list[tuple[UUID, int]]) -> 
 async def _latest_versions(session: Session, workflow_ids: list[UUID]) -> dict[UUID, Version]:
     query = (
         select(Version)
-        .distinct(col(Version.workflow_id))
+        .ext(distinct_on(col(Version.workflow_id)))
         .where(col(Version.workflow_id).in_(workflow_ids))
         .order_by(col(Version.workflow_id), col(Version.number).desc())
     )
@@ -145,9 +181,3 @@ async def _version_file_counts(session: Session, version_ids: list[UUID]) -> dic
         .group_by(col(VersionFile.version_id))
     )
     return dict((await session.exec(query)).all())
-
-
-async def _execution_files(
-    session: Session, keys: list[tuple[UUID, int | None]]
-) -> dict[tuple[UUID, int | None], dict[str, FileEntry]]:
-    return {key: await executions.files_at(session, *key) for key in keys}

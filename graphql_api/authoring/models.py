@@ -195,6 +195,7 @@ class Proposal(SQLModel, table=True):
             ["workflow_id", "draft_id"], ["drafts.workflow_id", "drafts.id"], name="proposals_draft_of_workflow"
         ),
         Index("proposals_workflow", "workflow_id", desc("created_at"), desc("id")),
+        Index("proposals_created", desc("created_at"), desc("id")),
         Index("proposals_draft", "draft_id"),
         Index("proposals_running", "created_by_id", postgresql_where=text("status IN ('PENDING', 'PROCESSING')")),
         Index("proposals_undecided", "completed_at", postgresql_where=text("status IN ('COMPLETED', 'FAILED')")),

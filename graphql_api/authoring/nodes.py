@@ -4,11 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from uuid import UUID
 
-from sqlmodel import col, select
-
-from graphql_api.authoring import models, templates
+from graphql_api.authoring import templates
 from graphql_api.authoring.loaders import Loaders
-from graphql_api.authoring.models import WorkflowMember
 from graphql_api.authoring.types.audit import AuditEntry
 from graphql_api.authoring.types.drafts import Draft
 from graphql_api.authoring.types.info import Info
@@ -16,7 +13,6 @@ from graphql_api.authoring.types.proposals import Proposal
 from graphql_api.authoring.types.templates import Template
 from graphql_api.authoring.types.versions import Version
 from graphql_api.authoring.types.workflows import Workflow
-from graphql_api.identity import models as identity
 from graphql_api.identity.types import User
 from graphql_api.kit.errors import Invalid
 from graphql_api.kit.ids import parse_global_id
@@ -54,8 +50,7 @@ async def _version(info: Info, key: UUID) -> Version | None:
 
 
 async def _audit_entry(info: Info, key: UUID) -> AuditEntry | None:
-    async with info.context.database.transaction() as session:
-        row = await session.get(models.AuditEntry, key)
+    row = await info.context.loader(Loaders).audit_entry.load(key)
     return AuditEntry.of(row) if row is not None and await _sees(info, row.workflow_id) else None
 
 
@@ -65,15 +60,7 @@ async def _template(_info: Info, key: UUID) -> Template | None:
 
 
 async def _user(info: Info, key: UUID) -> User | None:
-    """Read a user that the caller shares a workflow with, or who is the caller."""
-    actor = info.context.actor
-    own = select(WorkflowMember.workflow_id).where(WorkflowMember.user_id == actor.user_id)
-    shared = select(WorkflowMember.user_id).where(
-        WorkflowMember.user_id == key, col(WorkflowMember.workflow_id).in_(own)
-    )
-    async with info.context.database.transaction() as session:
-        is_seen = actor.is_admin or key == actor.user_id or (await session.exec(shared.limit(1))).first() is not None
-        row = await session.get(identity.User, key) if is_seen else None
+    row = await info.context.loader(Loaders).seen_user.load(key)
     return None if row is None else User.of(row)
 
 

@@ -87,14 +87,8 @@ class AuthoringQueries:
         before: Before = None,
     ) -> Connection[Proposal]:
         """List proposals."""
-        wanted = filter or ProposalFilter()
-        page = await listing.proposals(
-            info.context,
-            PageRequest(first, after, last, before),
-            workflow_id=None,
-            statuses=wanted.statuses,
-            is_own=wanted.created_by_me,
-        )
+        wanted = (filter or ProposalFilter()).to_list(PageRequest(first, after, last, before))
+        page = await listing.seen_proposals(info.context, wanted)
         return connection_of(page, Proposal.of)
 
     @strawberry.field(description="All templates.")

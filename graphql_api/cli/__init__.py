@@ -6,10 +6,10 @@ that help, completion and the demo do not wait for the schema and the database's
 
 import os
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from importlib import import_module
 from importlib.metadata import version
-from typing import Annotated, NamedTuple
+from typing import Annotated, NamedTuple, NoReturn
 
 import typer
 
@@ -52,20 +52,29 @@ _COMMANDS = {
 }
 
 
-def main() -> None:
-    """Run the command line; what people can mend becomes one line, and exit code 1."""
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line; what people can mend becomes one line, and exit code 1.
+
+    Args:
+        arguments: What was typed after `orchestrator`; that of this process when None.
+
+    Raises:
+        SystemExit: Always, with the exit code.
+    """
+    typed = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        _assemble(_typed_words())(prog_name="orchestrator")
+        _assemble(_words(typed))(args=typed, prog_name="orchestrator")
     except Problem as problem:
         typer.secho("Error: ", fg=typer.colors.RED, bold=True, err=True, nl=False)
         typer.echo(str(problem), err=True)
         raise SystemExit(1) from None
+    raise SystemExit(0)
 
 
-def _typed_words() -> Collection[str]:
+def _words(typed: Sequence[str]) -> Collection[str]:
     """Collect what was typed, also while a shell asks for completions."""
     completing = f"{os.environ.get('COMP_WORDS', '')} {os.environ.get('_TYPER_COMPLETE_ARGS', '')}"
-    return {*sys.argv[1:], *completing.split()}
+    return {*typed, *completing.split()}
 
 
 def _assemble(words: Collection[str]) -> typer.Typer:

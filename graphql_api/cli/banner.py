@@ -30,7 +30,8 @@ def show(console: Console, *, url: str, account: tuple[str, str], data: str, is_
         ("Health", f"{url}/health  {url}/ready", "cyan"),
         ("Account", f"{account[0]}  password {account[1]}", ""),
         ("Data", data, ""),
-        ("Next", f"open GraphiQL, which is signed in already; a first query: {_FIRST_QUERY}", ""),
+        ("A query", _FIRST_QUERY, ""),
+        ("Next", "open GraphiQL, which is signed in already,", ""),
         ("", f"or in another terminal: {_command()} demo{'' if url == DEFAULT_URL else f' --url {url}'}", ""),
     ]
     lines = [Text(f"orchestrator {version('ide-orchestrator')} is ready", style="bold green")]

@@ -23,7 +23,10 @@ def _configure() -> None:
 
 @db.command(epilog=examples("DATABASE_URL=postgresql://user:password@host/name orchestrator db upgrade"))
 def upgrade() -> None:
-    """Bring the schema to the newest revision; it does no harm where nothing is to be done."""
+    """Bring the schema to the newest revision.
+
+    Where nothing is to be done, nothing is done.
+    """
     places.with_database(places.settings(), places.upgrade)
     typer.echo("The schema is the newest one.")
 
@@ -35,10 +38,15 @@ def upgrade() -> None:
 def downgrade(
     revision: Annotated[str, typer.Argument(metavar="REV", help="A revision, -1 for one back, base for nothing.")],
 ) -> None:
-    """Take the schema back to an earlier revision; what only later ones can hold is lost."""
+    """Take the schema back to an earlier revision.
+
+    What only later ones can hold is lost.
+    """
 
     async def step(database: Database) -> None:
-        await places.migrating(migrations.downgrade(database, revision))
+        await places.migrating(
+            migrations.downgrade(database, revision), advice=f"the revisions are in {migrations.scripts() / 'versions'}"
+        )
 
     places.with_database(places.settings(), step)
     typer.echo(f"The schema is at {revision}.")
@@ -46,7 +54,7 @@ def downgrade(
 
 @db.command(epilog=examples("orchestrator db check"))
 def check() -> None:
-    """Check that the schema is the newest one, and that the models agree with the migrations.
+    """Check that the schema is the newest one and fits the models.
 
     Without a DATABASE_URL it migrates a database that is thrown away, so that continuous integration needs none.
     """
@@ -56,7 +64,7 @@ def check() -> None:
             asyncio.run(_check_migrations(url))
     else:
         places.with_database(settings, _check)
-    typer.echo("The schema is the newest one, and the models agree with it.")
+    typer.echo("The schema is the newest one and fits the models.")
 
 
 async def _check_migrations(url: URL) -> None:
@@ -67,4 +75,4 @@ async def _check_migrations(url: URL) -> None:
 
 async def _check(database: Database) -> None:
     await places.check_schema(database)
-    await places.migrating(migrations.check(database))
+    await places.migrating(migrations.check(database), advice="write a migration: scripts/migration")

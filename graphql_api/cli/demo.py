@@ -24,7 +24,7 @@ from graphql_api.cli.problems import Problem
 _INTERRUPTED = 130
 _TEMPLATE = "multi-agent"
 _NAME = "Release notes"
-_PROMPT = "Add a Curator who groups the changes by theme, and a Fact Checker who verifies every claim."
+_PROMPT = "Add a Release Writer who groups the changes by theme and a Fact Checker who verifies every claim."
 
 
 def demo(
@@ -42,6 +42,7 @@ def demo(
     if isinstance(sys.stdout, TextIOWrapper):
         # A pipe may take no more than ASCII, and that is no reason to stop.
         sys.stdout.reconfigure(errors="replace")
+    url = checked_url(url)
     password = (
         demo_account.PASSWORD if email == demo_account.EMAIL else passwords.ask(f"Password of {email}", is_new=False)
     )

@@ -12,6 +12,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from graphql_api.cli.problems import Problem, one_line
+from graphql_api.transport.delivery.batching import BatchingProtocol
 
 MAX_PORT = 65535
 GRACE_SECONDS = 5
@@ -106,7 +107,7 @@ class Server(uvicorn.Server):
                 log_config=None,
                 server_header=False,
                 timeout_graceful_shutdown=GRACE_SECONDS,
-                ws="websockets-sansio",
+                ws=BatchingProtocol,
                 # Events are small, and each connection's window would cost hundreds of kilobytes.
                 ws_per_message_deflate=False,
             )

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import asyncpg
 from sqlalchemy import URL
+from sqlalchemy.exc import DBAPIError
 
 from graphql_api.cli.problems import Problem, one_line
 from graphql_api.identity.tokens import MIN_SECRET_BYTES
@@ -133,11 +134,15 @@ async def upgrade(database: Database) -> None:
     """
     if await migrations.state(database) is SchemaState.NEWER:
         raise Problem(_REFUSALS[SchemaState.NEWER])
-    await migrating(migrations.upgrade(database))
+    await migrating(migrations.upgrade(database), advice="mend the migrations")
 
 
-async def migrating(step: Awaitable[None]) -> None:
+async def migrating(step: Awaitable[None], *, advice: str) -> None:
     """Wait for a step of the migrations.
+
+    Args:
+        step: What Alembic does.
+        advice: What to do when it can't.
 
     Raises:
         Problem: When it can't be done.
@@ -145,7 +150,10 @@ async def migrating(step: Awaitable[None]) -> None:
     try:
         await step
     except MigrationError as error:
-        raise Problem(one_line(error)) from error
+        raise Problem(f"{one_line(error)}; {advice}") from error
+    except (DBAPIError, asyncpg.PostgresError) as error:
+        reason = error.orig or error if isinstance(error, DBAPIError) else error
+        raise Problem(f"The database refused: {one_line(reason)}; mend that, then run it again") from error
 
 
 def with_database(of: Settings, work: Callable[[Database], Coroutine[Any, Any, Result]]) -> Result:

@@ -7,4 +7,8 @@ class Problem(Exception):
 
 def one_line(error: BaseException) -> str:
     """Say what an error of a library says, on one line and without a full stop at its end."""
+    if isinstance(error, ConnectionRefusedError):
+        return "connection refused"
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
     return " ".join(str(error).split()).rstrip(".") or type(error).__name__

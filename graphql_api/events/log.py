@@ -153,11 +153,20 @@ class EventLog:
             .limit(limit)
         )
         async with self._database.transaction() as session:
-            rows = (await session.exec(query)).all()
-        return [
-            StoredEvent(row.subject_id, row.sequence, row.type, row.payload, row.occurred_at, row.is_terminal)
-            for row in rows
-        ]
+            return [_stored(row) for row in await session.exec(query)]
+
+    async def read_starts(self, subjects: Collection[UUID], *, limit: int) -> dict[UUID, list[StoredEvent]]:
+        """Read the first events of several logs, in one statement."""
+        pages: dict[UUID, list[StoredEvent]] = {subject: [] for subject in subjects}
+        query = (
+            select(Event)
+            .where(col(Event.subject_id).in_(subjects), col(Event.sequence) <= limit)
+            .order_by(col(Event.subject_id), col(Event.sequence))
+        )
+        async with self._database.transaction() as session:
+            for row in await session.exec(query):
+                pages[row.subject_id].append(_stored(row))
+        return pages
 
     async def heads(self, subjects: Collection[UUID]) -> dict[UUID, int]:
         """Read how far logs are; a subject without one is left out."""
@@ -235,3 +244,7 @@ class EventLog:
                     self._hub.reconcile(await self.heads(subjects))
                 except (SQLAlchemyError, OSError, TimeoutError) as error:
                     _log.warning("heads_unreadable", error=type(error).__name__)
+
+
+def _stored(row: Event) -> StoredEvent:
+    return StoredEvent(row.subject_id, row.sequence, row.type, row.payload, row.occurred_at, row.is_terminal)

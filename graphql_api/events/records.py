@@ -1,10 +1,25 @@
 """What the log takes and gives."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Self, TypeVar, cast
 from uuid import UUID
+
+View = TypeVar("View")
+
+
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """What many followers are handed at once."""
+
+    _views: dict[object, object] = field(init=False, repr=False, compare=False, default_factory=dict)
+
+    def view(self, make: Callable[[Self], View]) -> View:
+        """Give what a function makes of the event; it is made once for all who are handed the same event."""
+        if make not in self._views:
+            self._views[make] = make(self)
+        return cast("View", self._views[make])
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +51,7 @@ class NewLiveEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class StoredEvent:
+class StoredEvent(_Shared):
     """An event of a log.
 
     Attributes:
@@ -57,7 +72,7 @@ class StoredEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class LiveEvent:
+class LiveEvent(_Shared):
     """An event that is fanned out to whoever follows now, and not stored.
 
     Attributes:

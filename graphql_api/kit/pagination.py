@@ -2,14 +2,16 @@
 
 import base64
 import binascii
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 import orjson
-from sqlalchemy import ColumnElement, Select, and_, func, or_, select
+from sqlalchemy import ARRAY, ColumnElement, FromClause, Select, Uuid, and_, cast, func, or_, select, true
+from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from graphql_api.kit.database import Session
 from graphql_api.kit.errors import CursorInvalid, Invalid
@@ -106,14 +108,66 @@ async def read_page(
         Invalid: When the request can't be read.
         CursorInvalid: When a cursor is not one of this list.
     """
+    found = list((await session.execute(_limited(query, keys, request))).scalars())
+    return _page(found, keys, request, count)
+
+
+async def read_pages(
+    session: Session,
+    query: Select[Any],
+    parent: InstrumentedAttribute[UUID],
+    parents: Collection[UUID],
+    keys: Sequence[SortKey],
+    request: PageRequest,
+    count: Callable[[UUID], Awaitable[int]],
+) -> dict[UUID, Page[Any]]:
+    """Read the same page of the lists of several parents, in one statement.
+
+    Args:
+        session: A transaction.
+        query: Selects one entity, without an order.
+        parent: The entity's column that names the parent.
+        parents: Whose lists.
+        keys: The order; the last key is unique. Attributes are named as their columns.
+        request: Which part of each list.
+        count: Counts the whole list of one parent.
+
+    Raises:
+        Invalid: When the request can't be read.
+        CursorInvalid: When a cursor is not one of this list.
+    """
+    wanted = select(func.unnest(cast(list(parents), ARRAY(Uuid))).label("id")).subquery()
+    rows = _limited(query.where(parent == wanted.c.id), keys, request).lateral()
+    entity = aliased(query.column_descriptions[0]["entity"], rows)
+    statement = (
+        select(wanted.c.id, entity).select_from(wanted.join(rows, true())).order_by(*_order(keys, request, rows))
+    )
+    found: dict[UUID, list[Any]] = {id_: [] for id_ in parents}
+    for id_, row in await session.execute(statement):
+        found[id_].append(row)
+    return {id_: _page(own, keys, request, partial(count, id_)) for id_, own in found.items()}
+
+
+def _limited(query: Select[Any], keys: Sequence[SortKey], request: PageRequest) -> Select[Any]:
+    """Select the rows of a page in the direction that it is read in, and one more, which tells whether there are."""
     size = request.size()
-    backwards = request.last is not None
-    limited = query
     for cursor, name, is_after in ((request.after, "after", True), (request.before, "before", False)):
         if cursor is not None:
-            limited = limited.where(_beyond(keys, _decode(cursor, keys, name), is_after=is_after))
-    order = [key.column.desc() if key.is_descending != backwards else key.column.asc() for key in keys]
-    found = list((await session.execute(limited.order_by(*order).limit(size + 1))).scalars())
+            query = query.where(_beyond(keys, _decode(cursor, keys, name), is_after=is_after))
+    return query.order_by(*_order(keys, request)).limit(size + 1)
+
+
+def _order(keys: Sequence[SortKey], request: PageRequest, rows: FromClause | None = None) -> list[Any]:
+    """Order by the keys, or by the columns of the same names among other rows."""
+    backwards = request.last is not None
+    columns = [(key.column if rows is None else rows.c[key.attribute], key.is_descending) for key in keys]
+    return [column.desc() if is_descending != backwards else column.asc() for column, is_descending in columns]
+
+
+def _page(
+    found: list[Any], keys: Sequence[SortKey], request: PageRequest, count: Callable[[], Awaitable[int]]
+) -> Page[Any]:
+    size, backwards = request.size(), request.last is not None
     rows, has_more = found[:size], len(found) > size
     if backwards:
         rows.reverse()
@@ -130,6 +184,14 @@ async def count_rows(session: Session, query: Select[Any]) -> int:
     """Count a query's rows."""
     counted = await session.execute(select(func.count()).select_from(query.subquery()))
     return int(counted.scalar_one())
+
+
+async def count_by(
+    session: Session, query: Select[Any], parent: InstrumentedAttribute[UUID], parents: Collection[UUID]
+) -> dict[UUID, int]:
+    """Count a query's rows of several parents; one without rows is left out."""
+    counted = query.where(parent.in_(parents)).with_only_columns(parent, func.count()).group_by(parent)
+    return dict((await session.execute(counted)).all())
 
 
 def _beyond(keys: Sequence[SortKey], values: Sequence[SortValue], *, is_after: bool) -> ColumnElement[bool]:

@@ -12,7 +12,7 @@ from typing import Protocol
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import Update, text
+from sqlalchemy import BigInteger, Update, Uuid, column, text, values
 from sqlmodel import col, func, insert, select, update
 
 from graphql_api.events.log import EventLog
@@ -272,7 +272,36 @@ async def files_at(session: Session, execution_id: UUID, sequence: int | None = 
             col(ExecutionFile.to_sequence).is_(None) | (col(ExecutionFile.to_sequence) > sequence),
         )
     rows = (await session.exec(query.order_by(col(ExecutionFile.path)))).all()
-    return {row.path: FileEntry(row.path, row.type, row.digest, row.size, row.updated_at) for row in rows}
+    return {row.path: _entry(row) for row in rows}
+
+
+async def files_of(
+    session: Session, keys: Collection[tuple[UUID, int | None]]
+) -> dict[tuple[UUID, int | None], dict[str, FileEntry]]:
+    """Read what `files_at` gives for several executions and sequences at once."""
+    files: dict[tuple[UUID, int | None], dict[str, FileEntry]] = {key: {} for key in keys}
+    current = [execution_id for execution_id, sequence in keys if sequence is None]
+    if current:
+        query = select(ExecutionFile).where(
+            col(ExecutionFile.execution_id).in_(current), col(ExecutionFile.to_sequence).is_(None)
+        )
+        for row in await session.exec(query.order_by(col(ExecutionFile.path))):
+            files[row.execution_id, None][row.path] = _entry(row)
+    earlier = [(execution_id, sequence) for execution_id, sequence in keys if sequence is not None]
+    if earlier:
+        moments = values(column("id", Uuid), column("sequence", BigInteger), name="moments").data(earlier)
+        then = select(moments.c.sequence, ExecutionFile).where(
+            col(ExecutionFile.execution_id) == moments.c.id,
+            col(ExecutionFile.from_sequence) <= moments.c.sequence,
+            col(ExecutionFile.to_sequence).is_(None) | (col(ExecutionFile.to_sequence) > moments.c.sequence),
+        )
+        for sequence, row in await session.exec(then.order_by(col(ExecutionFile.path))):
+            files[row.execution_id, sequence][row.path] = _entry(row)
+    return files
+
+
+def _entry(row: ExecutionFile) -> FileEntry:
+    return FileEntry(row.path, row.type, row.digest, row.size, row.updated_at)
 
 
 async def _write(session: Session, claim: Claim, **values: object) -> None:

@@ -55,8 +55,8 @@ class Ingest:
         timeout_seconds: How long a run may take.
 
     Attributes:
-        starting: Claims for which the runtime is being asked to start; until it has answered, and the answer is
-            stored, its thread is known to nobody.
+        reading: Claims whose stream is read, which is what may be cut short. A start may not, since its thread is
+            known to nobody until it is stored; nor an end, of which nobody has heard until it is committed.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Ingest:
         *,
         timeout_seconds: float = RUN_TIMEOUT_SECONDS,
     ) -> None:
-        self.starting: set[Claim] = set()
+        self.reading: set[Claim] = set()
         self._timeout_seconds = timeout_seconds
         self._database = database
         self._log = log
@@ -93,7 +93,11 @@ class Ingest:
         try:
             async with limit:
                 thread = await self._thread(claim, request, execution)
-                ended = await self._read(claim, request, thread, execution.frames_ingested)
+                self.reading.add(claim)
+                try:
+                    ended = await self._read(claim, request, thread, execution.frames_ingested)
+                finally:
+                    self.reading.discard(claim)
         except TimeoutError:
             if not limit.expired():
                 raise
@@ -117,13 +121,6 @@ class Ingest:
     async def _thread(self, claim: Claim, request: RunRequest, execution: Execution) -> ThreadRef:
         if execution.thread_id is not None:
             return ThreadRef(execution.thread_id, execution.handle)
-        self.starting.add(claim)
-        try:
-            return await self._start(claim, request)
-        finally:
-            self.starting.discard(claim)
-
-    async def _start(self, claim: Claim, request: RunRequest) -> ThreadRef:
         thread = await self._runtime.start(request)
         try:
             async with self._database.transaction() as session:

@@ -108,8 +108,7 @@ class Worker:
 
     async def _keep_leases(self, connection: asyncpg.Connection) -> None:
         held = await executions.renew(connection, self._running.keys(), worker=self._number, lease=self._lease)
-        # A start goes on without the lease: a thread that nobody knows of could not be stopped.
-        for claim in self._running.keys() - held - self._ingest.starting:
+        for claim in self._ingest.reading - held:
             self._running[claim].cancel()
 
     async def _claim(self) -> None:

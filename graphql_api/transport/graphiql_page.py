@@ -59,7 +59,7 @@ class GraphiQL:
         media_type = guess_type(name)[0] or "application/octet-stream"
         if name in self._assets and not name.endswith((".br", ".gz")):
             return Response(self._assets[name], headers=headers, media_type=media_type)
-        accepted = request.headers.get("accept-encoding", "")
+        accepted = _accepted_encodings(request)
         for encoding, ending in _ENCODINGS.items():
             if encoding in accepted and name + ending in self._assets:
                 headers["content-encoding"] = encoding
@@ -67,3 +67,13 @@ class GraphiQL:
         if f"{name}.gz" in self._assets:
             return Response(gzip.decompress(self._assets[f"{name}.gz"]), headers=headers, media_type=media_type)
         return Response(status_code=404)
+
+
+def _accepted_encodings(request: Request) -> set[str]:
+    """Read which encodings a client takes; `q=0` says that it does not."""
+    accepted = set()
+    for part in request.headers.get("accept-encoding", "").lower().split(","):
+        name, _, quality = part.partition(";")
+        if quality.replace(" ", "").rstrip("0") not in {"q=", "q=0."}:
+            accepted.add(name.strip())
+    return accepted

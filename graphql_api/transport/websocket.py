@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import aclosing, suppress
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import structlog
 from graphql import GraphQLError
@@ -19,6 +19,9 @@ from strawberry.types.execution import ExecutionResult
 from graphql_api.context import Context
 from graphql_api.kit.errors import BROKEN, ErrorCode
 from graphql_api.transport.credentials import signed_in
+from graphql_api.transport.delivery.delivery import Delivery
+from graphql_api.transport.delivery.outlets import outlet_of
+from graphql_api.transport.delivery.plans import Plans
 
 UNAUTHORIZED = 4401
 
@@ -40,6 +43,9 @@ class WebSocketAdapter(ASGIWebSocketAdapter):
 
 class WebSocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
     """One connection."""
+
+    plans: ClassVar = Plans()
+    """Of all operations of this process."""
 
     async def handle_message(self, message: Message) -> None:
         """Take one message; what is none of the protocol's closes the connection."""
@@ -80,19 +86,24 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
                 await operation.send_initial_errors([_broken(context)])
 
     async def _run(self, operation: Operation[Context, None], context: Context) -> None:
+        outlet = outlet_of(cast("ASGIWebSocketAdapter", self.websocket).ws)
+        delivery = Delivery(self.schema, self.plans, outlet, operation.id)
         results = await self.schema.stream(
             operation.query,
             variable_values=operation.variables,
             context_value=context,
             operation_name=operation.operation_name,
+            operation_extensions=delivery.takeover.as_extensions(),
         )
         async with aclosing(results):
             async for each in results:
                 result = cast("ExecutionResult", each)  # the only kind, since @defer and @stream are not turned on
-                if _is_refusal(result):
-                    await operation.send_initial_errors(result.errors or [])
-                    return
-                await operation.send_next(result)
+                if not delivery.begins():
+                    if _is_refusal(result):
+                        await operation.send_initial_errors(result.errors or [])
+                        return
+                    await operation.send_next(result)
+                await delivery.advance()
         await operation.send_operation_message({"id": operation.id, "type": "complete"})
 
 

@@ -273,6 +273,7 @@ CREATE TABLE proposals (
     CHECK ((status = 'APPROVED') = (decision_draft_revision IS NOT NULL))
 );
 CREATE INDEX proposals_workflow ON proposals (workflow_id, created_at DESC, id DESC);
+CREATE INDEX proposals_created ON proposals (created_at DESC, id DESC);
 CREATE INDEX proposals_draft ON proposals (draft_id);
 CREATE INDEX proposals_running ON proposals (created_by_id) WHERE status IN ('PENDING', 'PROCESSING');
 CREATE INDEX proposals_undecided ON proposals (completed_at) WHERE status IN ('COMPLETED', 'FAILED');

@@ -1,5 +1,6 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -276,3 +277,32 @@ class TestStop:
         await engine.set(execution_id, "state = 'FORGOTTEN'")
         await engine.stop(execution_id)
         assert (await engine.row(execution_id)).state is ExecutionState.FORGOTTEN
+
+
+class TestFilesOf:
+    async def test_it_reads_what_files_at_reads(self, engine: Engine) -> None:
+        first, second = await engine.order({"a.md": "a", "b.md": "b"}), await engine.order({"c.md": "c"})
+        connection = await engine.database.connect()
+        query = "UPDATE execution_files SET to_sequence = 3 WHERE execution_id = $1 AND path = 'a.md'"
+        await connection.execute(query, first)
+        await connection.close()
+        keys = [(first, None), (first, 2), (first, 3), (second, 9), (uuid4(), None)]
+        async with engine.database.transaction() as session:
+            files = await executions.files_of(session, keys)
+            assert files == {key: await executions.files_at(session, *key) for key in keys}
+        assert [sorted(files[key]) for key in keys] == [["b.md"], ["a.md", "b.md"], ["b.md"], ["c.md"], []]
+
+    async def test_of_nothing_is_nothing(self, engine: Engine) -> None:
+        async with engine.database.transaction() as session:
+            assert await executions.files_of(session, []) == {}
+
+
+class TestCounts:
+    async def test_workers_that_live_and_executions_that_run(self, engine: Engine) -> None:
+        await engine.order()
+        await engine.order()
+        await engine.claimed()
+        connection = await living(engine, 7)
+        assert await executions.count_workers(engine.database) == 1
+        assert await executions.count_running(engine.database) == 1
+        await connection.close()

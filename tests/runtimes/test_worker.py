@@ -1,10 +1,12 @@
 import asyncio
 from collections import Counter
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from uuid import UUID
 
 import pytest
+from structlog.testing import capture_logs
 from support.databases import another
 from support.executions import Engine, Listener, working
 from support.logs import following, running_log
@@ -81,10 +83,15 @@ class TestRun:
             assert (row.attempts, row.epoch, row.state) == (1, 1, ExecutionState.ENDED)
 
     async def test_it_takes_no_more_than_it_can_do(self, engine: Engine) -> None:
-        for _ in range(worker.CAPACITY + 5):
-            await engine.order()
+        ids = [await engine.order() for _ in range(worker.CAPACITY + 5)]
         async with working(engine.worker(endless())):
             await until(lambda: len(engine.listener.started_ids) == worker.CAPACITY)
+            expiry = (await engine.row(ids[0])).lease_expires_at
+
+            async def has_looked_again() -> bool:
+                return (await engine.row(ids[0])).lease_expires_at != expiry
+
+            await until(has_looked_again)
             assert len(await engine.claim(limit=100)) == 5
 
     async def test_a_place_that_is_free_again_is_taken_at_once(self, engine: Engine) -> None:
@@ -277,6 +284,49 @@ class TestHandOver:
                 await task
 
 
+class TestRefusals:
+    """What the database refuses for a while: the worker lives on, and tries again."""
+
+    async def test_what_could_not_be_claimed_is_claimed_later(self, engine: Engine) -> None:
+        runtime = ScriptedRuntime(end())
+        stopped = await engine.order()
+        await engine.stop(stopped)
+        tried = engine.worker(runtime)
+        with capture_logs() as logs:
+            async with refusing(engine, "attempts = 0"), working(tried):
+                execution_id = await engine.order()
+                await until(lambda: {"nothing_claimed", "forgetting_put_off"} <= {entry["event"] for entry in logs})
+                assert tried.is_connected
+            async with working(tried):
+                await in_state(engine, execution_id, ExecutionState.ENDED)
+                await in_state(engine, stopped, ExecutionState.FORGOTTEN)
+
+    async def test_what_could_not_be_given_back_expires(self, engine: Engine) -> None:
+        gate = asyncio.Event()
+        runtime = ScriptedRuntime(said("one"), gate, Break(), said("two"), end())
+        with capture_logs() as logs:
+            async with working(engine.worker(runtime, lease=timedelta(seconds=2))):
+                execution_id = await engine.order()
+                await has_events(engine, execution_id, 2)
+                async with refusing(engine, "state <> 'QUEUED'"):
+                    gate.set()
+                    await until(lambda: "lease_left_to_expire" in {entry["event"] for entry in logs})
+                await in_state(engine, execution_id, ExecutionState.ENDED)
+        assert (await engine.row(execution_id)).attempts == 2
+
+
+@asynccontextmanager
+async def refusing(engine: Engine, rule: str) -> AsyncIterator[None]:
+    """Let the database refuse rows of executions that break a rule."""
+    connection = await engine.database.connect()
+    await connection.execute(f"ALTER TABLE executions ADD CONSTRAINT refusing CHECK ({rule}) NOT VALID")
+    try:
+        yield
+    finally:
+        await connection.execute("ALTER TABLE executions DROP CONSTRAINT refusing")
+        await connection.close()
+
+
 class TestConnection:
     async def test_a_lost_connection_is_renewed_and_the_work_goes_on(self, engine: Engine) -> None:
         gate = asyncio.Event()
@@ -299,14 +349,11 @@ class TestConnection:
 
     async def test_a_run_whose_lease_was_taken_is_left(self, engine: Engine) -> None:
         runtime = endless(said("one"))
-        async with AsyncExitStack() as stack:
-            await stack.enter_async_context(working(engine.worker(runtime)))
+        async with working(engine.worker(runtime)):
             execution_id = await engine.order()
             await has_events(engine, execution_id, 2)
-            await engine.set(execution_id, "lease_expires_at = now()")
-            taken = await engine.claim()
-            if taken:
-                await until(lambda: runtime.open_streams == 0 or runtime.sent > 1)
+            await engine.set(execution_id, "epoch = epoch + 1, lease_owner = 1")
+            await until(lambda: runtime.open_streams == 0)
 
     async def test_a_run_that_meets_a_closed_log_is_left(self, engine: Engine) -> None:
         gate = asyncio.Event()

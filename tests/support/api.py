@@ -85,7 +85,7 @@ class Api:
         """Execute a document that has no top-level error; give its data."""
         result = await self.execute(document, **variables)
         if result.errors:
-            raise AssertionError(f"{result.errors} in {document}") from result.errors[0]
+            raise AssertionError(f"{result.errors} in {document[:100]}") from result.errors[0]
         assert result.data is not None
         return result.data
 

@@ -9,14 +9,15 @@ from uuid import UUID
 
 import httpx
 import pytest
-from sqlalchemy import text
 from starlette.applications import Starlette
 from starlette.routing import Route
 from structlog.testing import capture_logs
+from support.logs import append
 from support.people import PASSWORD
 from support.server import Person, Site, engines_for, quick_settings, serving, site
 
 from graphql_api.events.cursors import encode_cursor
+from graphql_api.events.records import NewEvent
 from graphql_api.kit.columns import now
 from graphql_api.kit.database import Database
 from graphql_api.kit.errors import BROKEN
@@ -73,7 +74,6 @@ class TestPost:
     @pytest.mark.parametrize(
         ("body", "message"),
         [
-            pytest.param({"query": "query A { __typename } query B { __typename }"}, "type", id="two without a name"),
             pytest.param({"query": "{ __typename }", "operationName": "Absent"}, '"Absent"', id="absent name"),
             pytest.param({"query": "{ __typename }", "operationName": 1}, '"1"', id="name that is a number"),
             pytest.param({"query": "{ __typename }", "operationName": []}, '"[]"', id="name that is a list"),
@@ -85,7 +85,6 @@ class TestPost:
             pytest.param([{"query": "{ __typename }"}], "One operation", id="batch"),
             pytest.param([], "One operation", id="empty batch"),
             pytest.param(1, "JSON object", id="number"),
-            pytest.param(None, "JSON object", id="null"),
             pytest.param("{ __typename }", "JSON object", id="text"),
             pytest.param({"query": "subscription { x }"}, "graphql-transport-ws", id="subscription"),
         ],
@@ -101,6 +100,7 @@ class TestPost:
         [
             pytest.param(b"", id="nothing"),
             pytest.param(b"{", id="half"),
+            pytest.param(b"null", id="null"),
             pytest.param(b'{"query": "\xff\xfe"}', id="invalid UTF-8"),
             pytest.param('{"query": "{ __typename }"}'.encode("utf-16"), id="UTF-16"),
             pytest.param(b"[" * 100_000, id="deep"),
@@ -172,7 +172,7 @@ class TestPost:
             "POST",
             "/graphql",
             content='{"query": "{ __typename }"}',
-            headers={"content-type": 'Application/JSON; charset="UTF-8"'},
+            headers={"content-type": 'application/json; charset="UTF-8"'},
         )
 
         assert answer.json() == {"data": {"__typename": "Query"}}
@@ -182,6 +182,7 @@ class TestPost:
         [
             ("{", None),
             ("{ nothing }", None),
+            ("query A { __typename } query B { __typename }", None),
             ("query($n: Int!) { workflows(first: $n) { nodes { id } } }", {}),
             ("query($n: Int) { workflows(first: $n) { nodes { id } } }", {"n": "one"}),
             ('query($at: DateTime = "soon") { workflows(first: $at) { nodes { id } } }', {}),
@@ -261,7 +262,7 @@ class TestCredentials:
         assert error["message"].startswith("Sign in first")
         assert error["extensions"]["code"] == "UNAUTHENTICATED"
 
-    @pytest.mark.parametrize("form", ["Bearer {}", "bearer {}", "{}", "Bearer   {} "])
+    @pytest.mark.parametrize("form", ["Bearer {}", "bearer {}", "{}", "BEARER   {}"])
     async def test_the_token_comes_with_or_without_its_scheme(self, running_site: Site, ada: Person, form: str) -> None:
         answer = await running_site.request(
             "POST",
@@ -302,11 +303,9 @@ class TestCredentials:
 class TestBreakage:
     async def test_an_unknown_error_is_masked_and_found_in_the_log(self, running_site: Site, ada: Person) -> None:
         workflow = await workflow_of(running_site, ada)
-        async with running_site.engines.database.transaction() as session:
-            await session.execute(
-                text("UPDATE events SET type = 'NeverHeardOf' WHERE subject_id = :subject"),
-                {"subject": key_of(workflow, "Workflow")},
-            )
+        key = key_of(workflow, "Workflow")
+        assert key is not None
+        await append(running_site.engines.database, running_site.engines.log, key, NewEvent("NeverHeardOf", {}))
         query = "query($id: ID!) { workflow(id: $id) { name events(first: 5) { nodes { sequence } } } }"
 
         with capture_logs() as logs:

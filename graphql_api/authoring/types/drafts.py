@@ -5,7 +5,7 @@ from typing import Self
 
 import strawberry
 
-from graphql_api.authoring import definitions, filesets, models
+from graphql_api.authoring import definitions, models
 from graphql_api.authoring.loaders import Loaders
 from graphql_api.authoring.types import versions, workflows
 from graphql_api.authoring.types.arguments import Path, Prefix
@@ -83,9 +83,7 @@ class Draft(Node):
         loaders = info.context.loader(Loaders)
         before = await loaders.version_files.load(base.row.id) if base else {}
         after = await self._files(info)
-        async with info.context.database.transaction() as session:
-            changes = await filesets.compare(session, before, after)
-        return [FileChange.of(change) for change in changes]
+        return [FileChange.of(change) for change in await loaders.compare(before, after)]
 
     @strawberry.field(description="The agent graph of its `definition.json`; null when that is missing or unreadable.")
     async def definition(self, info: Info) -> WorkflowDefinition | None:

@@ -5,11 +5,13 @@ from uuid import UUID
 
 import strawberry
 
+from graphql_api.authoring.loaders import Loaders
 from graphql_api.authoring.types import proposal_events, workflow_events
 from graphql_api.authoring.types.info import Info
 from graphql_api.authoring.types.lazy import LazyProposalEvent, LazyWorkflowEvent
 from graphql_api.events.cursors import decode_cursor, encode_cursor
 from graphql_api.events.records import StoredEvent
+from graphql_api.kit.errors import CursorInvalid
 from graphql_api.kit.pagination import PageRequest
 from graphql_api.kit.types import EventCursor, PageInfo, page_info
 
@@ -73,12 +75,27 @@ async def workflow_event_page(
     return WorkflowEventConnection(edges=edges, nodes=nodes, page_info=page)
 
 
+async def checked_position(info: Info, subject: UUID, cursor: EventCursor | None) -> int:
+    """Read the position that a cursor of this log names; 0, the beginning, for None.
+
+    Raises:
+        CursorInvalid: When it is none, one of another log, or one of the future.
+    """
+    position = decode_cursor(cursor, subject)
+    if position and position > await info.context.loader(Loaders).event_head.load(subject):
+        raise CursorInvalid("This cursor is of the future: the log is not that far.")
+    return position
+
+
 async def _read(
     info: Info, subject: UUID, first: int | None, after: EventCursor | None
 ) -> tuple[Sequence[StoredEvent], PageInfo]:
     size = PageRequest(first=first).size()
-    position = decode_cursor(after, subject)
-    found = await info.context.log.read(subject, after=position, limit=size + 1)
+    position = await checked_position(info, subject, after)
+    if position:
+        found: Sequence[StoredEvent] = await info.context.log.read(subject, after=position, limit=size + 1)
+    else:
+        found = await info.context.loader(Loaders).first_events.load((subject, size + 1))
     stored = found[:size]
     cursors = [encode_cursor(subject, event.sequence) for event in stored]
     return stored, page_info(cursors, has_next=len(found) > size, has_previous=position > 0)

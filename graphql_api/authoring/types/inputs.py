@@ -7,6 +7,7 @@ import strawberry
 from strawberry.scalars import JSON
 
 from graphql_api.authoring.filesets import Edit, NewFile, Rename
+from graphql_api.authoring.listing import Proposals
 from graphql_api.authoring.merging import Resolution
 from graphql_api.authoring.types.enums import (
     AccessRole,
@@ -16,6 +17,7 @@ from graphql_api.authoring.types.enums import (
     ProposalStatus,
     WorkflowOrderField,
 )
+from graphql_api.kit.pagination import PageRequest
 
 _KEY = (
     "At most 255 characters, per user, kept 24 hours: the same key with the same input gives the first result again, "
@@ -44,6 +46,10 @@ class ProposalFilter:
 
     statuses: list[ProposalStatus] | None = optional("Only those with one of these statuses.")
     created_by_me: bool | None = optional("True for your own, false for other people's.")
+
+    def to_list(self, page: PageRequest) -> Proposals:
+        """Give the use case's own form."""
+        return Proposals(page, None if self.statuses is None else tuple(self.statuses), self.created_by_me)
 
 
 @strawberry.input(description="Which workflows.")

@@ -303,7 +303,11 @@ PROPOSAL_EVENTS: dict[str, type[ProposalEvent]] = {
 
 
 def proposal_event(event: StoredEvent | LiveEvent) -> ProposalEvent:
-    """Show an event of a proposal's log."""
+    """Show an event of a proposal's log; all who are handed the same event are shown the same object."""
+    return event.view(_proposal_event)
+
+
+def _proposal_event(event: StoredEvent | LiveEvent) -> ProposalEvent:
     type_ = PROPOSAL_EVENTS[event.type]
     return type_(
         cursor=EventCursor(encode_cursor(event.subject, event.sequence)),

@@ -6,18 +6,22 @@ from uuid import UUID
 
 import strawberry
 
-from graphql_api.authoring import approval, filesets, models
+from graphql_api.authoring import models
 from graphql_api.authoring.loaders import Loaders
 from graphql_api.authoring.types import drafts, workflows
 from graphql_api.authoring.types.arguments import AfterEvent, First
 from graphql_api.authoring.types.enums import ProposalStatus
-from graphql_api.authoring.types.event_pages import ProposalEventConnection, proposal_event_page
+from graphql_api.authoring.types.event_pages import (
+    ProposalEventConnection,
+    checked_position,
+    proposal_event_page,
+)
 from graphql_api.authoring.types.files import FileChange, SpecificationFile, listed
 from graphql_api.authoring.types.info import Info
 from graphql_api.authoring.types.lazy import LazyDraft, LazyProposal, LazyWorkflow
 from graphql_api.authoring.types.merges import MergePreview
 from graphql_api.authoring.types.proposal_facts import ProposalDecision, ProposalFailure, TokenUsage
-from graphql_api.events.cursors import decode_cursor, encode_cursor
+from graphql_api.events.cursors import encode_cursor
 from graphql_api.identity.types import User
 from graphql_api.kit.ids import to_global_id
 from graphql_api.kit.types import EventCursor, Node
@@ -116,24 +120,21 @@ class Proposal(Node):
         ] = None,
     ) -> list[SpecificationFile]:
         """List the files."""
-        sequence = None if at is None else decode_cursor(at, self.row.id)
+        sequence = None if at is None else await checked_position(info, self.row.id, at)
         files = await info.context.loader(Loaders).execution_files.load((self.row.id, sequence))
         return listed(files.values(), None)
 
     @strawberry.field(description="What the agent changed, against the base.")
     async def changes(self, info: Info) -> list[FileChange]:
         """List the changes."""
-        files = info.context.loader(Loaders).execution_files
-        before, after = await files.load((self.row.id, 0)), await files.load((self.row.id, None))
-        async with info.context.database.transaction() as session:
-            changes = await filesets.compare(session, before, after)
-        return [FileChange.of(change) for change in changes]
+        loaders = info.context.loader(Loaders)
+        before, after = await loaders.execution_files.load_many([(self.row.id, 0), (self.row.id, None)])
+        return [FileChange.of(change) for change in await loaders.compare(before, after)]
 
     @strawberry.field(description="What approving now would do to the draft; null unless it waits for a decision.")
     async def merge_preview(self, info: Info) -> MergePreview | None:
         """Show the merge."""
-        async with info.context.database.transaction() as session:
-            preview = await approval.preview(session, self.row)
+        preview = await info.context.loader(Loaders).preview.load(self.row.id)
         return None if preview is None else MergePreview.of(preview)
 
     @strawberry.field(description="What language models were given and gave so far.")

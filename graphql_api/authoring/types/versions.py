@@ -5,7 +5,7 @@ from typing import Annotated, Self
 
 import strawberry
 
-from graphql_api.authoring import filesets, models
+from graphql_api.authoring import models
 from graphql_api.authoring.loaders import Loaders
 from graphql_api.authoring.types import workflows
 from graphql_api.authoring.types.arguments import Path, Prefix
@@ -92,9 +92,7 @@ class Version(Node):
             raise Invalid(f"This workflow has no version {since}.", path=["since"])
         before = await loaders.version_files.load(base.id) if base else {}
         after = await self._files(info)
-        async with info.context.database.transaction() as session:
-            changes = await filesets.compare(session, before, after)
-        return [FileChange.of(change) for change in changes]
+        return [FileChange.of(change) for change in await loaders.compare(before, after)]
 
     @strawberry.field(description="Who published it.")
     async def published_by(self, info: Info) -> User:

@@ -253,7 +253,11 @@ WORKFLOW_EVENTS: dict[str, type[WorkflowEvent]] = {
 
 
 def workflow_event(event: StoredEvent | LiveEvent) -> WorkflowEvent:
-    """Show an event of a workflow's log."""
+    """Show an event of a workflow's log; all who are handed the same event are shown the same object."""
+    return event.view(_workflow_event)
+
+
+def _workflow_event(event: StoredEvent | LiveEvent) -> WorkflowEvent:
     type_ = WORKFLOW_EVENTS[event.type]
     payload = dict(event.payload)
     actor = payload.pop("actor_id")

@@ -104,7 +104,8 @@ class Workflow(Node):
         self, info: Info, first: First = None, after: After = None, last: Last = None, before: Before = None
     ) -> Connection[LazyVersion]:
         """List the versions."""
-        page = await listing.versions(info.context, PageRequest(first, after, last, before), self.row.id)
+        wanted = listing.Versions(PageRequest(first, after, last, before))
+        page = await info.context.loader(Loaders).page.load((self.row.id, wanted))
         return connection_of(page, versions.Version.of)
 
     @strawberry.field(description="One version by its number; null when there is none.")
@@ -137,14 +138,8 @@ class Workflow(Node):
         filter: Annotated[ProposalFilter | None, strawberry.argument(description="Only some.")] = None,  # noqa: A002 - the argument's GraphQL name
     ) -> Connection[LazyProposal]:
         """List the proposals."""
-        wanted = filter or ProposalFilter()
-        page = await listing.proposals(
-            info.context,
-            PageRequest(first, after, last, before),
-            workflow_id=self.row.id,
-            statuses=wanted.statuses,
-            is_own=wanted.created_by_me,
-        )
+        wanted = (filter or ProposalFilter()).to_list(PageRequest(first, after, last, before))
+        page = await info.context.loader(Loaders).page.load((self.row.id, wanted))
         return connection_of(page, proposals.Proposal.of)
 
     @strawberry.field(description="What happened here, oldest first.")
@@ -161,7 +156,9 @@ class Workflow(Node):
     @strawberry.field(description="Who changed what here, newest first.")
     async def audit_log(self, info: Info, first: First = None, after: After = None) -> Connection[AuditEntry]:
         """List the audit entries."""
-        page = await listing.audit_entries(info.context, PageRequest(first, after), self.row.id)
+        page = await info.context.loader(Loaders).page.load(
+            (self.row.id, listing.AuditEntries(PageRequest(first, after)))
+        )
         return connection_of(page, AuditEntry.of)
 
     async def _numbered(self, info: Info, number: int) -> LazyVersion | None:

@@ -80,7 +80,7 @@ class Plans:
         deciding = (
             (name, value) for name, value in executor.variable_values.coerced.items() if value is True or value is False
         )
-        key = (id(operation), *sorted(deciding))
+        key = (id(operation), id(executor.schema), *sorted(deciding))
         if key in self._plans:
             self._plans.move_to_end(key)
             return self._plans[key][1]

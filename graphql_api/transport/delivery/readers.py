@@ -3,16 +3,18 @@
 A reader gives exactly what graphql-core would, or raises `Surprise`: then graphql-core is asked. So a reader never has
 to know how an error is reported, and what it does not understand costs time and nothing else.
 
-Readers are closures. Source text that is compiled would be 1.5 times as fast at reading, which is one part in five of
-what an event costs; and closures have nothing in them that could be injected.
+Readers are closures. Compiled source text would read in 1.6 µs what they read in 2.7; but nothing can be injected into
+a closure, and an event is read once, however many clients it goes to.
 """
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from enum import Enum
 from functools import partial
 from math import isfinite
 from operator import attrgetter
 from typing import Any
+from uuid import UUID
 
 from graphql import (
     GraphQLBoolean,
@@ -42,6 +44,8 @@ Reader = Callable[[Any], Any]
 _DEFINITION = "strawberry-definition"
 _DIRECTIVES = {"skip", "include"}
 _MIN_INT, _MAX_INT = -(2**31), 2**31 - 1
+_VALUES = {str, int, float, bool, dict, list, tuple, datetime, UUID}
+"""What scalars are made of; graphql-core finds out whether anything else is awaited, raised or written."""
 
 
 class Surprise(Exception):
@@ -254,7 +258,7 @@ def _scalar(type_: GraphQLScalarType) -> Reader:
         raise Surprise(f"{type_} can't be written.")
 
     def read(value: object) -> object:
-        if value is None or value is Undefined or isinstance(value, Exception) or hasattr(value, "__await__"):
+        if value.__class__ not in _VALUES:
             raise Surprise
         result = serialize(value)
         if result is None or result is Undefined:

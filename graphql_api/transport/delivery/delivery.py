@@ -1,0 +1,88 @@
+"""One subscription on its way to one client."""
+
+import asyncio
+from functools import lru_cache
+
+import orjson
+from strawberry import Schema
+from strawberry.extensions import SchemaExtension
+from strawberry.schema.base import BaseSchema
+
+from graphql_api.kit.execution import Takeover
+from graphql_api.transport.delivery.outlets import Outlet
+from graphql_api.transport.delivery.plans import Plan, Plans
+
+TURN_EVENTS = 32
+"""After this many events, others get their turn on the event loop; a source that never waits would keep it."""
+
+
+class Delivery:
+    """Delivers the events of one operation, if it is a subscription that can be taken over.
+
+    It changes nothing about what is sent: what the plan does not write goes back to the executor.
+
+    Args:
+        schema: What the operation runs on.
+        plans: Of all operations on this schema.
+        outlet: Where messages leave.
+        operation_id: The client's id of the operation.
+    """
+
+    def __init__(self, schema: BaseSchema, plans: Plans, outlet: Outlet, operation_id: str) -> None:
+        self.takeover = Takeover()
+        self._is_plannable = isinstance(schema, Schema) and _is_plannable(schema)
+        self._plans = plans
+        self._plan: Plan | None = None
+        self._outlet = outlet
+        self._prefix = b'{"id":' + orjson.dumps(operation_id) + b',"type":"next","payload":'
+        self._has_begun = False
+        self._turn = 0
+
+    def begins(self) -> bool:
+        """Tell, of the stream's first result, whether it is only the sign that the takeover is offered."""
+        if self._has_begun or not self.takeover.is_offered:
+            return False
+        self._has_begun = True
+        if self._is_plannable and self.takeover.executor is not None:
+            self._plan = self._plans.plan(self.takeover.executor)
+        return True
+
+    async def advance(self) -> None:
+        """Deliver events until there is none any more, or one that the executor has to run.
+
+        Raises:
+            WebSocketDisconnected: When the client is gone.
+        """
+        if not self._has_begun or self.takeover.source is None:
+            return
+        events, outlet, plan = self.takeover.source, self._outlet, self._plan
+        while True:
+            try:
+                event = await anext(events)
+            except StopAsyncIteration:
+                return
+            except Exception as error:  # noqa: BLE001 - it is raised again where the executor reports it
+                self.takeover.hand_back(error)
+                return
+            written = None if plan is None else plan.write(event)
+            if written is None:
+                self.takeover.hand_back(event)
+                return
+            outlet.put(self._prefix, written, b"}")
+            self._turn += 1
+            if self._turn >= TURN_EVENTS:
+                self._turn = 0
+                await asyncio.sleep(0)
+            if not outlet.is_open:
+                await outlet.wait_open()
+
+
+@lru_cache(maxsize=16)
+def _is_plannable(schema: Schema) -> bool:
+    """Tell whether a result is what was executed: extensions may add to it, or look at each."""
+    extensions = schema.get_extensions()
+    return not any(
+        type(extension).on_stream_result is not SchemaExtension.on_stream_result
+        or type(extension).get_results is not SchemaExtension.get_results
+        for extension in extensions
+    )

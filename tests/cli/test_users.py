@@ -1,0 +1,74 @@
+from collections.abc import Awaitable, Callable
+from io import BytesIO, TextIOWrapper
+
+import pytest
+from support.commands import Invoke, assert_one_line
+
+from graphql_api.identity import users
+from graphql_api.identity.passwords import matches
+from graphql_api.kit.database import Database
+
+pytestmark = pytest.mark.anyio
+
+FreshDatabase = Callable[..., Awaitable[Database]]
+CREATE = ("users", "create", "--name", "Ada", "--email", "Ada@Example.com")
+
+
+@pytest.fixture
+async def accounts(invoke: Invoke, fresh_database: FreshDatabase) -> Database:
+    database = await fresh_database()
+    invoke.set(DATABASE_URL=database.url.set(drivername="postgresql").render_as_string(hide_password=False))
+    return database
+
+
+class TestCreate:
+    async def test_the_password_is_one_line_of_standard_input(self, invoke: Invoke, accounts: Database) -> None:
+        invoke.type("long enough pw\r\nanother line\n")
+
+        result = await invoke.off_loop(*CREATE)
+
+        assert result == (0, "Made the account of Ada <ada@example.com>.\n", "")
+        async with accounts.transaction() as session:
+            user = await users.by_email(session, "ada@example.com")
+        assert user is not None
+        assert user.roles == ["USER"]
+        assert await matches("long enough pw", user.password_hash)
+
+    async def test_an_administrator_is_one_by_choice(self, invoke: Invoke, accounts: Database) -> None:
+        invoke.type("long enough pw")
+
+        result = await invoke.off_loop(*CREATE, "--admin")
+
+        assert result.out == "Made the account of Ada <ada@example.com>, an administrator.\n"
+        async with accounts.transaction() as session:
+            user = await users.by_email(session, "ada@example.com")
+        assert user is not None
+        assert user.roles == ["USER", "ADMIN"]
+
+    async def test_an_address_has_one_account(self, invoke: Invoke, accounts: Database) -> None:
+        invoke.type("long enough pw\n")
+        await invoke.off_loop(*CREATE)
+        invoke.type("another long pw\n")
+
+        assert_one_line(await invoke.off_loop(*CREATE), "a user ada@example.com already")
+
+    @pytest.mark.parametrize(
+        ("typed", "reason"),
+        [("short\n", "10 to 1024 characters"), ("", "no password on standard input"), ("\n", "no password")],
+    )
+    async def test_a_password_that_is_none_is_refused(
+        self, invoke: Invoke, accounts: Database, typed: str, reason: str
+    ) -> None:
+        invoke.type(typed)
+
+        assert_one_line(await invoke.off_loop(*CREATE), reason)
+        async with accounts.transaction() as session:
+            assert await users.by_email(session, "ada@example.com") is None
+
+    async def test_an_address_that_is_none_is_refused(self, invoke: Invoke, accounts: Database) -> None:
+        invoke.type("long enough pw\n")
+        assert_one_line(await invoke.off_loop(*CREATE[:-1], "ada"), "'ada' is not an e-mail address")
+
+    def test_bytes_that_are_no_text_are_refused(self, invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("sys.stdin", TextIOWrapper(BytesIO(b"\xff\xfe\n"), encoding="utf-8"))
+        assert_one_line(invoke(*CREATE), "not UTF-8")

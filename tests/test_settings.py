@@ -1,0 +1,137 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from graphql_api.settings import Environment, LogFormat, Settings, SettingsError, read_settings
+
+SECRET = "x" * 32
+GOOD = [
+    ("DATABASE_URL", "postgres://ada:pw@db/app", "database_url", "postgres://ada:pw@db/app"),
+    ("DATABASE_URL", "postgresql+asyncpg://db/app", "database_url", "postgresql+asyncpg://db/app"),
+    ("JWT_SECRET", SECRET, "jwt_secret", (SECRET,)),
+    ("JWT_SECRET", f" {SECRET} ,, {SECRET}y,", "jwt_secret", (SECRET, f"{SECRET}y")),
+    ("JWT_SECRET", "ö" * 16, "jwt_secret", ("ö" * 16,)),
+    ("JWT_ISSUER", "us", "jwt_issuer", "us"),
+    ("JWT_AUDIENCE", "them", "jwt_audience", "them"),
+    ("RUNTIME_URL", "embedded:", "runtime_url", "embedded:"),
+    ("EMBEDDED_RUNTIME_PACE_MS", "0", "embedded_runtime_pace_ms", 0.0),
+    ("EMBEDDED_RUNTIME_PACE_MS", "10000", "embedded_runtime_pace_ms", 10000.0),
+    ("HOST", "0.0.0.0", "host", "0.0.0.0"),
+    ("PORT", "65535", "port", 65535),
+    ("ORCHESTRATOR_HOME", "/srv/orchestrator", "orchestrator_home", Path("/srv/orchestrator")),
+    (
+        "CORS_ORIGINS",
+        "https://a.example.com, http://localhost:3000",
+        "cors_origins",
+        ("https://a.example.com", "http://localhost:3000"),
+    ),
+    ("ENVIRONMENT", "production", "environment", Environment.PRODUCTION),
+    ("LOG_LEVEL", "WARNING", "log_level", "warning"),
+    ("LOG_FORMAT", "json", "log_format", LogFormat.JSON),
+    ("MAX_CONCURRENT_REFINEMENTS", "1", "max_concurrent_refinements", 1),
+    ("PROPOSAL_TTL_HOURS", "0.5", "proposal_ttl_hours", 0.5),
+]
+BAD = [
+    ("DATABASE_URL", "mysql://ada:hunter2@db/app", "mysql://"),
+    ("DATABASE_URL", "postgresql://ada:hunter2@db", "names no database"),
+    ("DATABASE_URL", "hunter2", "not a URL"),
+    ("DATABASE_URL", "postgresql://ada:hunter2@db:port/app", "not a URL"),
+    ("JWT_SECRET", "hunter2", "at least 32 bytes"),
+    ("JWT_SECRET", f"{SECRET},hunter2", "at least 32 bytes"),
+    ("RUNTIME_URL", "carrier-pigeon://ada:hunter2@loft", "'carrier-pigeon'"),
+    ("EMBEDDED_RUNTIME_PACE_MS", "-1", "greater than or equal to 0"),
+    ("EMBEDDED_RUNTIME_PACE_MS", "10001", "less than or equal to 10000"),
+    ("EMBEDDED_RUNTIME_PACE_MS", "nan", "less than or equal"),
+    ("PORT", "http", "integer"),
+    ("PORT", "65536", "less than or equal to 65535"),
+    ("PORT", "-1", "greater than or equal to 0"),
+    ("CORS_ORIGINS", "*", "'*' is no origin"),
+    ("CORS_ORIGINS", "https://a.example.com/path", "is no origin"),
+    ("CORS_ORIGINS", "a.example.com", "is no origin"),
+    ("CORS_ORIGINS", "https://", "is no origin"),
+    ("ENVIRONMENT", "staging", "'development' or 'production'"),
+    ("LOG_LEVEL", "loud", "debug, info, warning, error, critical"),
+    ("LOG_FORMAT", "xml", "'console' or 'json'"),
+    ("MAX_CONCURRENT_REFINEMENTS", "0", "greater than or equal to 1"),
+    ("PROPOSAL_TTL_HOURS", "0", "greater than 0"),
+    ("PROPOSAL_TTL_HOURS", "inf", "less than or equal to"),
+    ("PROPOSAL_TTL_HOURS", "soon", "number"),
+]
+
+
+@pytest.fixture(autouse=True)
+def _empty_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Read no `.env` but the test's own, and no variable but what a test sets."""
+    monkeypatch.chdir(tmp_path)
+    known = {name.upper() for name in Settings.model_fields}
+    for name in os.environ:
+        if name.upper() in known:
+            monkeypatch.delenv(name)
+
+
+class TestReadSettings:
+    def test_an_empty_environment_is_development(self) -> None:
+        settings = read_settings()
+
+        assert settings.environment is Environment.DEVELOPMENT
+        assert (settings.host, settings.port) == ("127.0.0.1", 8080)
+        assert (settings.max_concurrent_refinements, settings.proposal_ttl_hours) == (10, 24)
+        assert (settings.jwt_secret, settings.cors_origins, settings.log_format) == ((), (), None)
+        assert settings.parsed_database_url() is None
+
+    @pytest.mark.parametrize(("name", "value", "field", "meant"), GOOD)
+    def test_a_good_value_is_taken(
+        self, monkeypatch: pytest.MonkeyPatch, name: str, value: str, field: str, meant: object
+    ) -> None:
+        monkeypatch.setenv(name, value)
+
+        assert getattr(read_settings(), field) == meant
+
+    @pytest.mark.parametrize(("name", "value", "reason"), BAD)
+    def test_a_bad_value_is_one_line_that_names_the_variable(
+        self, monkeypatch: pytest.MonkeyPatch, name: str, value: str, reason: str
+    ) -> None:
+        monkeypatch.setenv(name, value)
+
+        with pytest.raises(SettingsError) as refusal:
+            read_settings()
+
+        message = str(refusal.value)
+        assert message.startswith(f"{name}: ")
+        assert reason in message
+        assert "\n" not in message
+        assert "hunter2" not in message + repr(refusal.value.__cause__)
+
+    @pytest.mark.parametrize("name", sorted({name for name, *_ in GOOD}))
+    def test_an_empty_value_is_the_default(self, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+        default = read_settings()
+        monkeypatch.setenv(name, "")
+
+        assert read_settings() == default
+
+    def test_every_variable_has_a_good_value_here(self) -> None:
+        assert {name for name, *_ in GOOD} == {name.upper() for name in Settings.model_fields}
+
+    def test_the_file_is_read_and_the_environment_wins(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        Path(".env").write_text("PORT=1\nHOST=0.0.0.0\nUNKNOWN=1\n", encoding="utf-8")
+        monkeypatch.setenv("PORT", "2")
+
+        settings = read_settings()
+
+        assert (settings.host, settings.port) == ("0.0.0.0", 2)
+
+    def test_a_file_that_is_no_text_is_told(self) -> None:
+        Path(".env").write_bytes(b"JWT_SECRET=\xff\xfe")
+
+        with pytest.raises(SettingsError, match=r"^\.env: "):
+            read_settings()
+
+    @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+asyncpg"])
+    def test_any_form_of_the_database_url_means_the_driver(self, monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
+        monkeypatch.setenv("DATABASE_URL", f"{scheme}://ada@db:5433/app")
+
+        url = read_settings().parsed_database_url()
+
+        assert url is not None
+        assert url.render_as_string() == "postgresql+asyncpg://ada@db:5433/app"
