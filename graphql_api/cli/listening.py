@@ -21,8 +21,9 @@ GRACE_SECONDS = 5
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-def bind(host: str, port: int) -> list[socket.socket]:
-    """Take an address, without listening on it yet.
+@contextmanager
+def bound(host: str, port: int) -> Iterator[list[socket.socket]]:
+    """Hold an address, without listening on it yet.
 
     Args:
         host: A name, or an IPv4 or IPv6 address; a name may stand for several addresses.
@@ -34,42 +35,43 @@ def bind(host: str, port: int) -> list[socket.socket]:
     if not 0 <= port <= MAX_PORT:
         raise Problem(f"{port} is no port; give one of 1 to {MAX_PORT}, or 0 for any that is free")
     with ExitStack() as stack:
-        sockets: list[socket.socket] = []
         try:
-            for family, kind, protocol, _, address in socket.getaddrinfo(
-                host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-            ):
-                # The second address of a name takes the free port of the first.
-                bound = _bind(family, kind, protocol, (address[0], port, *address[2:]))
-                if bound is not None:
-                    sockets.append(stack.enter_context(bound))
-                    port = bound.getsockname()[1]
+            sockets = [stack.enter_context(taken) for taken in _take(host, port)]
         except (OSError, UnicodeError) as error:
             raise Problem(_refusal(host, port, error)) from error
         if not sockets:
             raise Problem(_refusal(host, port, OSError("this machine has no such address")))
-        stack.pop_all()
-    return sockets
+        yield sockets
+
+
+def _take(host: str, port: int) -> Iterator[socket.socket]:
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    for family, kind, protocol, _, address in found:
+        # The second address of a name takes the free port of the first.
+        taken = _bind(family, kind, protocol, (address[0], port, *address[2:]))
+        if taken is not None:
+            port = taken.getsockname()[1]
+            yield taken
 
 
 def _bind(family: int, kind: int, protocol: int, address: tuple[object, ...]) -> socket.socket | None:
     """Bind a socket; None when the machine has no such address, as one without IPv6 has no `::1`."""
     try:
-        bound = socket.socket(family, kind, protocol)
+        taken = socket.socket(family, kind, protocol)
     except OSError:
         return None
     try:
         if sys.platform != "win32":
-            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
-            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        bound.bind(address)
+            taken.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        taken.bind(address)
     except OSError as error:
-        bound.close()
+        taken.close()
         if error.errno == errno.EADDRNOTAVAIL:
             return None
         raise
-    return bound
+    return taken
 
 
 def _refusal(host: str, port: int, error: OSError | UnicodeError) -> str:

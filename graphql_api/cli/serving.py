@@ -45,10 +45,11 @@ def dev(host: Host = None, port: Port = None) -> None:
             "dev makes an account with a known password, so it does not run with ENVIRONMENT=production; "
             "run: orchestrator serve"
         )
-    sockets = listening.bind(host or settings.host, settings.port if port is None else port)
-    keys = settings.jwt_secret or (places.kept_secret(settings.orchestrator_home),)
-    with _started_database(settings) as url:
-        _run(_serve_everything(settings, url, keys, host or settings.host, sockets))
+    host = host or settings.host
+    with listening.bound(host, settings.port if port is None else port) as sockets:
+        keys = settings.jwt_secret or (places.kept_secret(settings.orchestrator_home),)
+        with _started_database(settings) as url:
+            _run(_serve_everything(settings, url, keys, host, sockets))
 
 
 def serve(host: Host = None, port: Port = None) -> None:
@@ -61,8 +62,10 @@ def serve(host: Host = None, port: Port = None) -> None:
     if not settings.jwt_secret:
         raise Problem("JWT_SECRET is not set; set it to a secret of 32 bytes or more: openssl rand -base64 48")
     host = host or settings.host
-    sockets = listening.bind(host, settings.port if port is None else port)
-    with places.database_url(settings) as url:
+    with (
+        listening.bound(host, settings.port if port is None else port) as sockets,
+        places.database_url(settings) as url,
+    ):
         _run(_serve_api(settings, url, host, sockets))
 
 

@@ -322,7 +322,7 @@ async def count_workers(database: Database) -> int:
     """Count the workers that live, by their session locks."""
     query = text("""
         SELECT count(*) FROM pg_locks
-        WHERE locktype = 'advisory' AND granted AND classid = :locks
+        WHERE locktype = 'advisory' AND granted AND classid = :locks AND objsubid = 2
           AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
     """)
     async with database.transaction() as session:

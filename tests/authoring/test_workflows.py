@@ -254,7 +254,7 @@ class TestIdempotencyKey:
 
     async def test_a_workflow_that_was_deleted_since_is_not_found(self, studio: Studio) -> None:
         ada = await studio.person()
-        await ada.do("deleteWorkflow", workflowId=await studio.workflow(ada, idempotencyKey="k", files=[], name="x"))
+        await ada.do("deleteWorkflow", workflowId=await studio.workflow(ada, idempotencyKey="k", files={}, name="x"))
         error = await ada.refused("createWorkflow", name="x", files=[], idempotencyKey="k")
         assert error == {"__typename": "NotFoundError", "code": "NOT_FOUND", "path": ["input", "idempotencyKey"]}
 

@@ -37,8 +37,8 @@ def demo(url: str, home: Path) -> str:
     return result.stdout
 
 
-def on_terminal(*arguments: str, home: Path, typed: str = "") -> tuple[int, str]:
-    """Run a command on a terminal of its own; give its exit code and all that it drew."""
+def on_terminal(*arguments: str, home: Path, answer: str = "") -> tuple[int, str]:
+    """Run a command on a terminal of its own, and answer its questions; give its exit code and all that it drew."""
     ours, theirs = pty.openpty()
     drawn = b""
     with subprocess.Popen(
@@ -51,11 +51,12 @@ def on_terminal(*arguments: str, home: Path, typed: str = "") -> tuple[int, str]
         start_new_session=True,
     ) as process:
         os.close(theirs)
-        os.write(ours, typed.encode())
         # A terminal whose other side is closed is an error on Linux, and an end on macOS.
         with suppress(OSError):
             while piece := os.read(ours, 65536):
                 drawn += piece
+                if drawn.endswith(b": "):
+                    os.write(ours, f"{answer}\n".encode())
         code = process.wait(WAIT_SECONDS)
     os.close(ours)
     return code, drawn.decode()
@@ -170,7 +171,7 @@ class TestUsers:
             "--name",
             "Bob",
             home=dev.home,
-            typed="long enough pw\n" * 2,
+            answer="long enough pw",
         )
 
         assert code == 0

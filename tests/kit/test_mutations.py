@@ -94,7 +94,8 @@ class TestErrorsAsData:
         result = await SCHEMA.execute(CHANGE, {"fault": fault})
 
         assert (result.errors, result.data) == (None, {"change": {"thing": None, "errors": [told]}})
-        assert NOTED == [FAULTS[fault]]
+        (noted,) = NOTED
+        assert noted is FAULTS[fault]
 
     @pytest.mark.parametrize("fault", ["anonymous", "broken"])
     async def test_what_the_caller_can_not_act_on_stays_an_error(self, fault: str) -> None:

@@ -185,10 +185,14 @@ class Studio:
 
     async def start(self, proposal: str) -> None:
         """Have the runtime accept a proposal: it is PROCESSING."""
-        id_ = key(proposal, "Proposal")
         async with self.database.transaction() as session:
             claims = await executions.claim(session, self.log, worker=_WORKER, limit=10_000, lease=_LEASE)
         self._claims.update({claim.execution_id: claim for claim in claims})
+        await self.restart(proposal)
+
+    async def restart(self, proposal: str) -> None:
+        """Have the runtime accept a proposal that is claimed already."""
+        id_ = key(proposal, "Proposal")
         async with self.database.transaction() as session:
             thread = ThreadRef(f"thread-{id_}")
             await self._outcomes.started(session, self._claims[id_], thread=thread, runtime="played")

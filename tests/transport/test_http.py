@@ -4,13 +4,17 @@ import gzip
 import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from typing import Any
+from types import MappingProxyType
+from typing import Any, cast
 from uuid import UUID
 
 import httpx
 import pytest
+import strawberry
 from starlette.applications import Starlette
 from starlette.routing import Route
+from starlette.types import Message
+from strawberry.scalars import JSON
 from structlog.testing import capture_logs
 from support.logs import append
 from support.people import PASSWORD
@@ -27,7 +31,7 @@ from graphql_api.transport.graphql import GraphQLApp
 
 pytestmark = pytest.mark.anyio
 
-JSON = {"content-type": "application/json"}
+AS_JSON = {"content-type": "application/json"}
 CREATE = (
     "mutation($input: CreateWorkflowInput!) { createWorkflow(input: $input) { workflow { id } errors { message } } }"
 )
@@ -110,12 +114,12 @@ class TestPost:
         ],
     )
     async def test_poison_in_a_body_is_a_refusal(self, running_site: Site, body: bytes) -> None:
-        refusal = refusal_of(await running_site.request("POST", "/graphql", content=body, headers=JSON))
+        refusal = refusal_of(await running_site.request("POST", "/graphql", content=body, headers=AS_JSON))
 
         assert refusal["status"] == 400
 
     async def test_a_huge_number_is_refused_where_it_stands(self, running_site: Site, ada: Person) -> None:
-        headers = {**JSON, "authorization": f"Bearer {ada.token}"}
+        headers = {**AS_JSON, "authorization": f"Bearer {ada.token}"}
         query = '{"query": "query($n: Int) { workflows(first: $n) { nodes { id } } }", "variables": {"n": %s}}'
 
         answers = [
@@ -149,7 +153,7 @@ class TestPost:
             ({"content-type": "application/json; charset=utf-16"}, "UTF-8"),
             ({"content-type": b"application/json; \xff=\xfe"}, None),
             ({}, "application/json"),
-            ({**JSON, "content-encoding": "gzip"}, "content encoding"),
+            ({**AS_JSON, "content-encoding": "gzip"}, "content encoding"),
         ],
     )
     async def test_another_kind_of_content_is_not_read(
@@ -300,6 +304,19 @@ class TestCredentials:
         }
 
 
+@strawberry.type
+class Echo:
+    """A query that answers with what a resolver should not return."""
+
+    @strawberry.field
+    def mapping(self) -> JSON:
+        return cast("JSON", MappingProxyType({"a": 1}))
+
+    @strawberry.field
+    def thing(self) -> JSON:
+        return cast("JSON", object())
+
+
 class TestBreakage:
     async def test_an_unknown_error_is_masked_and_found_in_the_log(self, running_site: Site, ada: Person) -> None:
         workflow = await workflow_of(running_site, ada)
@@ -335,6 +352,43 @@ class TestBreakage:
         assert [(line["event"], line["request_id"]) for line in logs] == [
             ("request_failed", error["extensions"]["requestId"])
         ]
+
+    async def test_any_mapping_is_json_and_what_is_none_is_masked(self, own_database: Database) -> None:
+        endpoint = GraphQLApp(strawberry.Schema(Echo), engines_for(own_database), graphiql=None)
+        async with serving(Starlette(routes=[Route("/graphql", endpoint)])) as url, httpx.AsyncClient() as client:
+            told = await client.post(f"{url}/graphql", json={"query": "{ mapping }"})
+            with capture_logs() as logs:
+                broken = await client.post(f"{url}/graphql", json={"query": "{ thing }"})
+
+        assert told.json() == {"data": {"mapping": {"a": 1}}}
+        assert refusal_of(broken) == {"status": 500, "code": "INTERNAL_ERROR", "message": BROKEN}
+        assert [line["event"] for line in logs] == ["request_failed"]
+
+    async def test_who_hangs_up_in_the_middle_of_a_body_is_not_answered(self, own_database: Database) -> None:
+        endpoint = GraphQLApp(schema, engines_for(own_database), graphiql=None)
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": "/graphql",
+            "query_string": b"",
+            "headers": [(b"content-type", b"application/json")],
+        }
+        arriving: list[Message] = [
+            {"type": "http.request", "body": b'{"query', "more_body": True},
+            {"type": "http.disconnect"},
+        ]
+        answered: list[Message] = []
+
+        async def receive() -> Message:
+            return arriving.pop(0)
+
+        async def send(message: Message) -> None:
+            answered.append(message)
+
+        with capture_logs() as logs:
+            await endpoint(scope, receive, send)
+
+        assert (answered, logs) == ([], [])
 
     async def test_a_cursor_of_another_list_has_its_code(self, running_site: Site, ada: Person) -> None:
         workflow = await workflow_of(running_site, ada)

@@ -12,6 +12,7 @@ import pytest
 import strawberry
 from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
+from starlette.types import Message
 from strawberry.scalars import JSON
 from structlog.testing import capture_logs
 from support.databases import another
@@ -412,6 +413,32 @@ class TestDisconnect:
 
         assert logs == []
         assert [record for record in caplog.records if record.levelname in {"WARNING", "ERROR"}] == []
+
+    async def test_an_answer_that_nobody_takes_is_dropped(self, running_site: Site) -> None:
+        endpoint = GraphQLApp(schema, running_site.engines, graphiql=None)
+        scope = {
+            "type": "websocket",
+            "path": "/graphql",
+            "query_string": b"",
+            "headers": [],
+            "subprotocols": ["graphql-transport-ws"],
+        }
+        operation = {"type": "subscribe", "id": "1", "payload": {"query": "{ __typename }"}}
+        arriving: asyncio.Queue[Message] = asyncio.Queue()
+        arriving.put_nowait({"type": "websocket.connect"})
+        for message in ({"type": "connection_init"}, operation):
+            arriving.put_nowait({"type": "websocket.receive", "text": json.dumps(message)})
+
+        async def send(message: Message) -> None:
+            if '"next"' in message.get("text", ""):
+                arriving.put_nowait({"type": "websocket.disconnect", "code": 1006})
+                raise OSError
+
+        with capture_logs() as logs:
+            await endpoint(scope, arriving.get, send)
+
+        assert logs == []
+        assert operations_running() == []
 
     async def test_when_a_page_leaves_while_its_token_is_looked_up(self, running_site: Site, ada: Person) -> None:
         with capture_logs() as logs:
