@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from enum import Enum
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,7 @@ async def _run(database: Database, step: Callable[[Config], Any]) -> None:
 
 
 def _config(connection: Connection | None = None) -> Config:
-    config = Config()
+    config = Config(stdout=StringIO())  # what Alembic has to say is raised or returned
     config.set_main_option("script_location", str(scripts()).replace("%", "%%"))
     config.attributes["connection"] = connection
     return config

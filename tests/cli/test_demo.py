@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 from urllib.parse import urlsplit
 
 import orjson
@@ -15,7 +16,7 @@ from support.server import serving
 
 pytestmark = pytest.mark.anyio
 
-Json = dict[str, object]
+Json = dict[str, Any]
 SESSION = {
     "accessToken": "token",
     "refreshToken": "old",
@@ -183,7 +184,7 @@ class TestEnds:
         assert reason in err
 
     async def test_a_token_that_is_about_to_expire_is_exchanged_first(self, invoke: Invoke) -> None:
-        old = {"session": {**SESSION, "expiresAt": "2020-01-01T00:00:00+00:00"}, "errors": []}
+        old: Json = {"session": {**SESSION, "expiresAt": "2020-01-01T00:00:00+00:00"}, "errors": []}
         api = ScriptedApi(event("ProposalQueued"), login=old)
         async with serving(api.app) as url:
             await invoke.off_loop("demo", "--url", url)

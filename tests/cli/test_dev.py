@@ -11,7 +11,17 @@ from pathlib import Path
 
 import httpx
 import psutil
-from support.commands import ORCHESTRATOR, WAIT_SECONDS, Running, environment, run, running, server_of
+from support.commands import (
+    ORCHESTRATOR,
+    WAIT_SECONDS,
+    Invoke,
+    Running,
+    assert_one_line,
+    environment,
+    run,
+    running,
+    server_of,
+)
 
 from graphql_api.kit import embedded_postgres
 
@@ -105,18 +115,14 @@ class TestDev:
             assert ask(second.url, "{ viewer { name } }", page) == {"viewer": {"name": "Demo"}}
             assert second.stop(signal.SIGTERM) == 0
 
-    def test_the_data_of_another_postgresql_is_left_alone(self, home: Path) -> None:
+    def test_the_data_of_another_postgresql_is_left_alone(self, invoke: Invoke, home: Path) -> None:
         embedded_postgres.start(home).close()
         version = (home / "postgres").resolve() / "data" / "PG_VERSION"
         psutil.wait_procs(server_of(home), timeout=20)
         version.write_text("15\n")
 
-        result = run("dev", "--port", "0", home=home)
-
-        assert result.returncode == 1
-        assert len(result.stderr.splitlines()) == 1
-        assert "was made by PostgreSQL 15" in result.stderr
-        assert "DATABASE_URL" in result.stderr
+        assert_one_line(invoke("dev", "--port", "0"), "was made by PostgreSQL 15", "DATABASE_URL")
+        assert version.read_text() == "15\n"
 
 
 class TestDemo:
@@ -179,12 +185,13 @@ class TestUsers:
         assert "Once more: " in output
         assert "long enough" not in output
 
-    def test_an_account_made_while_dev_runs_can_sign_in(self, dev: Running) -> None:
-        made = run(
-            "users", "create", "--email", "Ada@Example.com", "--name", "Ada", home=dev.home, stdin="long enough pw\n"
-        )
+    def test_an_account_made_while_dev_runs_can_sign_in(self, dev: Running, invoke: Invoke) -> None:
+        invoke.set(ORCHESTRATOR_HOME=str(dev.home))
+        invoke.type("long enough pw\n")
 
-        assert (made.returncode, made.stdout) == (0, "Made the account of Ada <ada@example.com>.\n")
+        made = invoke("users", "create", "--email", "Ada@Example.com", "--name", "Ada")
+
+        assert made == (0, "Made the account of Ada <ada@example.com>.\n", "")
         document = """mutation {
           login(input: { email: "ada@example.com", password: "long enough pw" }) { session { user { name } } }
         }"""
