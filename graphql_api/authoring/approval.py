@@ -32,7 +32,7 @@ class _Sides:
 
 @dataclass(frozen=True, slots=True)
 class _Merging:
-    draft: Draft
+    draft_revision: int
     sides: _Sides
     merge: Merge
 
@@ -87,7 +87,7 @@ async def approve(
         merge = await _merge(session, sides, resolutions, paths)
         if merge.conflicts:
             names = ", ".join(conflict.path for conflict in merge.conflicts[:5])
-            preview = (await _shown(session, {proposal.id: _Merging(draft, sides, merge)}))[proposal.id]
+            preview = (await _shown(session, {proposal.id: _Merging(draft.revision, sides, merge)}))[proposal.id]
             raise MergeConflict(
                 f"The draft and the proposal changed the same lines of {names}. Give resolutions for them.",
                 preview=preview,
@@ -128,7 +128,7 @@ async def previews(session: Session, proposal_ids: Sequence[UUID]) -> dict[UUID,
     return await _shown(
         session,
         {
-            proposal.id: _Merging(draft, sides[proposal.id], _merged(sides[proposal.id], texts, (), None))
+            proposal.id: _Merging(draft.revision, sides[proposal.id], _merged(sides[proposal.id], texts, (), None))
             for proposal, draft in waiting
         },
     )
@@ -145,7 +145,7 @@ async def _shown(session: Session, mergings: Mapping[UUID, _Merging]) -> dict[UU
     return {
         id_: Preview(
             each.merge,
-            each.draft,
+            each.draft_revision,
             changes_between(each.sides.ours, results[id_].entries, {**texts, **results[id_].texts}),
             results[id_].texts,
         )

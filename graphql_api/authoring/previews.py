@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from graphql_api.authoring.merging import Merge
-from graphql_api.authoring.models import Draft
 from graphql_api.kit.files import FileChange
 
 
@@ -14,12 +13,12 @@ class Preview:
 
     Attributes:
         merge: The merge, without resolutions.
-        draft: The draft that it would change.
+        draft_revision: The revision of the draft that it would change. Not the row, which a refusal's rollback expires.
         changes: What it would change in it.
         texts: Contents that only the merge has, by digest.
     """
 
     merge: Merge
-    draft: Draft
+    draft_revision: int
     changes: list[FileChange]
     texts: Mapping[str, str]

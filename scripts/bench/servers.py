@@ -23,11 +23,11 @@ from graphql_api.events.records import StoredEvent
 from graphql_api.kit.documents import Documents
 from graphql_api.kit.execution import EventExecutor
 from graphql_api.kit.types import SCALARS
-from graphql_api.transport.delivery.batching import BatchingProtocol
-from graphql_api.transport.graphql import GraphQLApp
 
 # What the types of the product's events know of each other comes with the schema's own imports.
 from graphql_api.schema import schema as _product  # noqa: F401 - see above
+from graphql_api.transport.delivery.batching import BatchingProtocol
+from graphql_api.transport.graphql import GraphQLApp
 
 _TOPICS: Topics[ProposalEvent] = Topics(proposal_event)
 
@@ -95,8 +95,11 @@ def _payload() -> Callable[[StoredEvent], str]:
     names = {
         "AgentMessageCompleted": {"messageId": "message_id", "agent": "agent", "role": "role", "text": "text"},
         "ToolCallFinished": {
-            **{"toolCallId": "tool_call_id", "agent": "agent", "name": "name"},
-            **{"status": "status", "output": "output"},
+            "toolCallId": "tool_call_id",
+            "agent": "agent",
+            "name": "name",
+            "status": "status",
+            "output": "output",
         },
     }
 

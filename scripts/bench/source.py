@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from typing import Generic, TypeVar
 from uuid import UUID
@@ -13,8 +14,6 @@ Made = TypeVar("Made")
 
 _BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
 _BATCH, _WINDOW = 32, 1024
-_IDLE = "9"
-"""First digit of logs that give one event and no more."""
 
 
 def stored_event(subject: UUID, sequence: int) -> StoredEvent:
@@ -23,7 +22,13 @@ def stored_event(subject: UUID, sequence: int) -> StoredEvent:
     if sequence % 10 == 0:
         payload = {"message_id": f"message-{sequence}", "agent": "writer", "role": "ASSISTANT", "text": "word " * 800}
         return StoredEvent(subject, sequence, "AgentMessageCompleted", payload, occurred_at, is_terminal=False)
-    call = {"tool_call_id": f"call-{sequence}", "agent": None, "name": "search", "status": "SUCCEEDED", "output": "x" * 60}
+    call = {
+        "tool_call_id": f"call-{sequence}",
+        "agent": None,
+        "name": "search",
+        "status": "SUCCEEDED",
+        "output": "x" * 60,
+    }
     return StoredEvent(subject, sequence, "ToolCallFinished", call, occurred_at, is_terminal=False)
 
 
@@ -33,22 +38,19 @@ class Topic(Generic[Made]):
     Args:
         subject: Of the log.
         make: Makes of an event what subscribers are given.
+        start: After the first event, all wait for it.
     """
 
-    def __init__(self, subject: UUID, make: Callable[[StoredEvent], Made]) -> None:
+    def __init__(self, subject: UUID, make: Callable[[StoredEvent], Made], start: asyncio.Event) -> None:
         self._subject = subject
         self._make = make
-        self._made: deque[Made] = deque()
+        self._start = start
+        self._made = deque([make(stored_event(subject, 1))])
         self._first = 1
         self._positions: dict[object, int] = {}
 
-    @property
-    def is_followed(self) -> bool:
-        """Tell whether somebody follows."""
-        return bool(self._positions)
-
     async def follow(self) -> AsyncGenerator[Made]:
-        """Give events from where the slowest subscriber is, as fast as they are taken."""
+        """Give events as fast as they are taken."""
         me = object()
         position = self._positions[me] = self._first
         try:
@@ -57,12 +59,11 @@ class Topic(Generic[Made]):
                     yield self._made[position - self._first]
                     position += 1
                 self._positions[me] = position
-                if str(self._subject)[0] == _IDLE:
-                    await asyncio.Event().wait()
+                await self._start.wait()
+                # Some of the servers never give anything else its turn while they have events to send.
+                await asyncio.sleep(0)
                 slowest = min(self._positions.values())
-                if position - slowest >= _WINDOW:
-                    await asyncio.sleep(0)
-                else:
+                if position - slowest < _WINDOW:
                     self._advance(slowest)
         finally:
             del self._positions[me]
@@ -71,14 +72,12 @@ class Topic(Generic[Made]):
         while self._first < slowest:
             self._made.popleft()
             self._first += 1
-        count = 1 if str(self._subject)[0] == _IDLE else _BATCH
         following = self._first + len(self._made)
-        for sequence in range(following, following + count):
-            self._made.append(self._make(stored_event(self._subject, sequence)))
+        self._made.extend(self._make(stored_event(self._subject, following + step)) for step in range(_BATCH))
 
 
 class Topics(Generic[Made]):
-    """All logs of a server.
+    """All logs of a server. They go on after their first events once everybody has subscribed.
 
     Args:
         make: Makes of an event what subscribers are given.
@@ -87,15 +86,15 @@ class Topics(Generic[Made]):
     def __init__(self, make: Callable[[StoredEvent], Made]) -> None:
         self._make = make
         self._topics: dict[str, Topic[Made]] = {}
+        self._subscribers = 0
+        self._start = asyncio.Event()
 
     async def follow(self, subject: str) -> AsyncGenerator[Made]:
-        """Follow a log; it begins with its first subscriber and is forgotten with its last."""
-        topic = self._topics.setdefault(subject, Topic(UUID(subject), self._make))
-        events = topic.follow()
-        try:
+        """Follow a log, whose first seven digits tell how many subscribers the server waits for."""
+        topic = self._topics.setdefault(subject, Topic(UUID(subject), self._make, self._start))
+        self._subscribers += 1
+        if self._subscribers >= int(subject[:7]):
+            self._start.set()
+        async with aclosing(topic.follow()) as events:
             async for event in events:
                 yield event
-        finally:
-            await events.aclose()
-            if not topic.is_followed:
-                self._topics.pop(subject, None)

@@ -23,7 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MAX_OPENING = 64, READ_BYTES = 1 << 18, HEAD_BYTES = 96, MAX_EVENTS = 128, GIVE_UP_SECONDS = 60 };
+enum { MAX_OPENING = 64, READ_BYTES = 1 << 18, HEAD_BYTES = 96, MAX_EVENTS = 128, GIVE_UP_SECONDS = 30 };
 enum opcode { OP_TEXT = 1, OP_CLOSE = 8, OP_PING = 9, OP_PONG = 10 };
 enum state { SHAKING_HANDS, WAITING_FOR_ACK, SUBSCRIBED, RUNNING };
 
@@ -136,11 +136,12 @@ static void send_frame(int fd, enum opcode opcode, const char *payload, size_t l
 
 static void subscribe(struct connection *c) {
     static char message[1 << 17];
-    /* The first digit tells the server what the log is to do; see servers.py. */
+    /* The first digits tell the server for how many subscribers it waits before it goes on; see source.py. */
     int length = snprintf(message, sizeof message,
                           "{\"id\":\"7d9f0c1e-%d\",\"type\":\"subscribe\",\"payload\":{\"query\":\"%s\",\"variables\":"
-                          "{\"proposalId\":\"%d0000000-0000-4000-8000-%012d\"},\"operationName\":\"Run\"}}",
-                          c->index, query_json, options.idle ? 9 : 1, options.distinct || options.idle ? c->index : 0);
+                          "{\"proposalId\":\"%07d0-0000-4000-8000-%012d\"},\"operationName\":\"Run\"}}",
+                          c->index, query_json, options.idle ? 9999999 : options.connections,
+                          options.distinct || options.idle ? c->index : 0);
     send_frame(c->fd, OP_TEXT, message, (size_t)length);
     c->state = SUBSCRIBED;
 }

@@ -80,9 +80,7 @@ class TestApproveProposal:
         assert [change["path"] for change in preview["changes"]] == [PLAN]
         assert (change["before"]["content"], change["after"]["content"]) == (OURS, BOTH)
         assert change["unifiedDiff"].endswith("-five\n+FIVE\n")
-        payload = await team.editor.do(
-            "approveProposal", proposalId=proposal, expectedMergeDigest=preview["digest"]
-        )
+        payload = await team.editor.do("approveProposal", proposalId=proposal, expectedMergeDigest=preview["digest"])
         assert payload["draft"]["revision"] == 3
         assert contents(payload["draft"]) == {**FILES, PLAN: BOTH, "ours.md": "ours\n"}
 
@@ -177,8 +175,8 @@ class TestApproveProposal:
         digest = (await read(team.viewer, proposal))["mergePreview"]["digest"]
         await studio.edit(team.owner, team.workflow, {"ours.md": "ours\n"})
         before = await studio.fingerprint(team.workflow)
-        for given in (digest, "", "x", "\0"):
-            error = await team.editor.refused("approveProposal", proposalId=proposal, expectedMergeDigest=given)
+        for other in (digest, "", "x", "\0"):
+            error = await team.editor.refused("approveProposal", proposalId=proposal, expectedMergeDigest=other)
             assert error == {
                 "__typename": "StaleRevisionError",
                 "code": "STALE_REVISION",
@@ -213,12 +211,12 @@ class TestApproveProposal:
 
     async def test_the_same_key_approves_once(self, team: Team, studio: Studio) -> None:
         proposal = await studio.completed(team.editor, team.workflow, {PLAN: THEIRS, "new.md": "new\n"})
-        given = {"proposalId": proposal, "paths": [PLAN], "idempotencyKey": proposal}
-        first = await team.editor.do("approveProposal", **given)
+        call: dict[str, Any] = {"proposalId": proposal, "paths": [PLAN], "idempotencyKey": proposal}
+        first = await team.editor.do("approveProposal", **call)
         before = await studio.fingerprint(team.workflow)
-        assert await team.editor.do("approveProposal", **given) == first
+        assert await team.editor.do("approveProposal", **call) == first
         for other in ({"paths": None}, {"comment": "x"}, {"expectedMergeDigest": "x"}):
-            error = await team.editor.refused("approveProposal", **{**given, **other})
+            error = await team.editor.refused("approveProposal", **{**call, **other})
             assert error["code"] == "IDEMPOTENCY_MISMATCH"
         assert await studio.fingerprint(team.workflow) == before
 

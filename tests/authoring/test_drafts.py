@@ -97,7 +97,9 @@ class TestEditDraft:
                 },
             ],
         }
-        document = """query ($id: ID!) { workflow(id: $id) { auditLog(first: 1) { nodes { action details subject } } } }"""
+        document = (
+            """query ($id: ID!) { workflow(id: $id) { auditLog(first: 1) { nodes { action details subject } } } }"""
+        )
         assert (await ada(document, id=workflow))["workflow"]["auditLog"]["nodes"] == [
             {
                 "action": "draft.edit",
@@ -147,7 +149,10 @@ class TestEditDraft:
     async def test_every_accepted_edit_is_one_revision_though_it_changes_nothing(self, team: Team) -> None:
         for revision in (1, 2):
             payload = await team.editor.do(
-                "editDraft", "draft { revision }", workflowId=team.workflow, expectedRevision=revision,
+                "editDraft",
+                "draft { revision }",
+                workflowId=team.workflow,
+                expectedRevision=revision,
                 write=[file("definition.json", DEFINITION)],
             )
             assert payload == {"draft": {"revision": revision + 1}}
@@ -234,7 +239,7 @@ class TestEditDraft:
         assert (error["code"], error["expected"], error["actual"]) == ("STALE_REVISION", 1, 0)
 
     async def test_the_same_key_edits_once(self, team: Team, studio: Studio) -> None:
-        given = {"workflowId": team.workflow, "expectedRevision": 1, "delete": ["THE_SPEC/plan.md"]}
+        given: dict[str, Any] = {"workflowId": team.workflow, "expectedRevision": 1, "delete": ["THE_SPEC/plan.md"]}
         first = await team.editor.do("editDraft", **given, idempotencyKey=team.workflow)
         before = await studio.fingerprint(team.workflow)
         assert await team.editor.do("editDraft", **given, idempotencyKey=team.workflow) == first
@@ -246,7 +251,11 @@ class TestEditDraft:
         ada = await studio.somebody("owner")
         workflow = await studio.workflow(ada, {str(n): "same" for n in range(MAX_FILES)})
         payload = await ada.do(
-            "editDraft", "draft { fileCount }", workflowId=workflow, expectedRevision=1, delete=["0"],
+            "editDraft",
+            "draft { fileCount }",
+            workflowId=workflow,
+            expectedRevision=1,
+            delete=["0"],
             write=[file("another", "same")],
         )
         assert payload == {"draft": {"fileCount": MAX_FILES}}
@@ -265,7 +274,8 @@ class TestDiscardDraft:
             "files": [{"path": "THE_SPEC/plan.md"}, {"path": "definition.json"}],
         }
         assert (await studio.actions(team.workflow))[-1] == "draft.discard"
-        document = "query ($id: ID!) { workflow(id: $id) { events(first: 9) { nodes { ... on DraftDiscarded { draftId } } } } }"
+        document = """query ($id: ID!) { workflow(id: $id) { events(first: 9) { nodes {
+          ... on DraftDiscarded { draftId } } } } }"""
         assert (await team.viewer(document, id=team.workflow))["workflow"]["events"]["nodes"][-1] == {
             "draftId": draft["id"]
         }

@@ -1,9 +1,9 @@
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import DBAPIError
 from support.api import Api, key
 from support.studio import DEFINITION, FILES, Studio, Team
-from sqlalchemy.exc import DBAPIError
 
 pytestmark = pytest.mark.anyio
 
@@ -189,7 +189,10 @@ class TestPublishDraft:
     async def test_published_files_never_change(self, team: Team, studio: Studio) -> None:
         await studio.publish(team.owner, team.workflow)
         where = "version_id IN (SELECT id FROM versions WHERE workflow_id = :w)"
-        for statement in (f"UPDATE version_files SET path = 'x' WHERE {where}", f"DELETE FROM version_files WHERE {where}"):
+        for statement in (
+            f"UPDATE version_files SET path = 'x' WHERE {where}",
+            f"DELETE FROM version_files WHERE {where}",
+        ):
             with pytest.raises(DBAPIError, match="refused"):
                 await studio.run(statement, w=key(team.workflow, "Workflow"))
 
@@ -217,9 +220,7 @@ class TestDeployVersion:
             }
             for number, previous in ((1, None), (2, 1), (1, 2))
         ]
-        assert found["auditLog"]["nodes"] == [
-            {"action": "version.deploy", "details": {"number": 1, "previous": 2}}
-        ]
+        assert found["auditLog"]["nodes"] == [{"action": "version.deploy", "details": {"number": 1, "previous": 2}}]
         assert found["versions"]["nodes"] == [
             {"number": 2, "isProduction": False},
             {"number": 1, "isProduction": True},
@@ -272,7 +273,13 @@ class TestDeprecateVersion:
         await published(studio, team, 2)
         payload = await team.owner.do("deprecateVersion", workflowId=team.workflow, number=1)
         assert payload["version"]["status"] == "DEPRECATED"
-        assert (await studio.events(team.viewer, team.workflow))[-1] == "VersionDeprecated"
+        document = """query ($id: ID!) { workflow(id: $id) { events(first: 100) { nodes {
+          __typename ... on VersionDeprecated { version { number status } actor { id } } } } } }"""
+        assert (await team.viewer(document, id=team.workflow))["workflow"]["events"]["nodes"][-1] == {
+            "__typename": "VersionDeprecated",
+            "version": {"number": 1, "status": "DEPRECATED"},
+            "actor": {"id": team.owner.user_id},
+        }
         assert (await studio.actions(team.workflow))[-1] == "version.deprecate"
         assert (await read(team.viewer, team.workflow, 1))["version"]["files"]
         before = await studio.fingerprint(team.workflow)

@@ -123,7 +123,7 @@ async def watched(client: GraphQLClient, proposal_id: str, **variables: str) -> 
     """Watch a proposal to its end; give the events."""
     wanted = {"proposalId": proposal_id, "deltas": "NONE", **variables}
     events = []
-    async with asyncio.timeout(WAIT_SECONDS * 4):
+    async with asyncio.timeout(WAIT_SECONDS * 2):
         async for payload in client.subscribe(WATCH, wanted):
             assert "errors" not in payload, payload
             events.append(payload["data"]["proposalEvents"])

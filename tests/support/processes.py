@@ -15,7 +15,7 @@ from support.waiting import until
 
 ORCHESTRATOR = Path(sys.executable).parent / "orchestrator"
 SECRET = "a secret of tests that is long enough to sign with"
-STOP_SECONDS = 20
+STOP_SECONDS = 40
 
 
 def free_port() -> int:

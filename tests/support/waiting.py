@@ -4,14 +4,14 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from inspect import isawaitable
 
-WAIT_SECONDS = 15.0
+WAIT_SECONDS = 40.0
 
 
 async def until(condition: Callable[[], bool | Awaitable[bool]]) -> None:
     """Return once a condition holds.
 
     Raises:
-        TimeoutError: When it does not after 15 seconds.
+        TimeoutError: When it does not after that many seconds.
     """
     async with asyncio.timeout(WAIT_SECONDS):
         while True:

@@ -59,7 +59,7 @@ class MergePreview:
         texts: Mapping[str, str] = preview.texts
         return cls(
             status=preview.merge.status,
-            draft_revision=preview.draft.revision,
+            draft_revision=preview.draft_revision,
             changes=[FileChange.of(change, texts) for change in preview.changes],
             conflicts=[MergeConflict.of(conflict) for conflict in preview.merge.conflicts],
             digest=preview.merge.digest,

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.asgi import asgi_socket
 from support.happenings import (
@@ -58,6 +58,7 @@ def _check(operation: Operation, events: list[object], *, subscribers: int) -> N
 
 
 class TestDelivery:
+    @settings(deadline=None)
     @given(operation=operations(), events=st.lists(happenings(), min_size=1, max_size=3))
     def test_every_subscriber_gets_what_graphql_core_gives(self, operation: Operation, events: list[object]) -> None:
         _check(operation, events, subscribers=2)

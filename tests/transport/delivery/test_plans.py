@@ -1,6 +1,7 @@
 import gc
 import weakref
 from collections.abc import AsyncGenerator
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -100,6 +101,14 @@ class TestPlan:
     def test_what_has_no_attributes_is_written_as_well(self) -> None:
         plan = plan_of("subscription { items { name } }")
         assert plan.write([Item(name="a", mood=None, children=[])]) == b'{"data":{"items":[{"name":"a"}]}}'
+
+    def test_any_mapping_is_an_object(self) -> None:
+        plan = plan_of("subscription { happenings { ... on Noted { extra } } }")
+        written = plan.write(noted(extra={"a": MappingProxyType({"b": 1})}))
+        assert written == b'{"data":{"happenings":{"extra":{"a":{"b":1}}}}}'
+
+    def test_what_json_can_not_say_is_a_surprise(self) -> None:
+        assert plan_of(EVERYTHING).write(noted(extra={"a": b"x"})) is None
 
     def test_an_object_that_was_cast_is_not_written(self) -> None:
         assert plan_of(EVERYTHING).write(strawberry.cast(Item, noted())) is None

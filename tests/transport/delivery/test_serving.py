@@ -42,7 +42,7 @@ class Endless(Source):
         try:
             while True:
                 self.given += 1
-                yield noted(sequence=self.given, text="x" * 1000)
+                yield noted(sequence=self.given, text="x" * 50_000)
         finally:
             self.closed += 1
 
@@ -65,8 +65,8 @@ class TestServing:
         source = Endless()
         async with served(source) as (url, server), connected(url) as idle:
             await idle.subscribe(_SEQUENCE)
+            idle.connection.transport.pause_reading()
             await until(lambda: any(not _is_writable(each) for each in server.server_state.connections))
-            # The client's library reads ahead by some messages, and then stops.
             await _until_still(lambda: source.given)
             stopped_at = source.given
             async with connected(url) as other:

@@ -1,0 +1,97 @@
+// The same part of the schema, and the same events, as in source.py and servers.py.
+import { buildSchema } from 'graphql';
+
+export const schema = buildSchema(`
+  scalar EventCursor
+  scalar DateTime
+  interface ProposalEvent { cursor: EventCursor! sequence: Int! occurredAt: DateTime! }
+  type AgentMessageCompleted implements ProposalEvent {
+    cursor: EventCursor! sequence: Int! occurredAt: DateTime!
+    messageId: ID! agent: String role: MessageRole! text: String!
+  }
+  type ToolCallFinished implements ProposalEvent {
+    cursor: EventCursor! sequence: Int! occurredAt: DateTime!
+    toolCallId: ID! agent: String name: String! status: ToolCallStatus! output: String
+  }
+  enum MessageRole { ASSISTANT SYSTEM TOOL USER }
+  enum ToolCallStatus { SUCCEEDED FAILED }
+  type Query { nothing: Int }
+  type Subscription { proposalEvents(proposalId: ID!): ProposalEvent! }
+`);
+
+const BEGINNING = Date.UTC(2026, 0, 1);
+const BATCH = 32;
+const WINDOW = 1024;
+
+function makeEvent(subject, sequence) {
+  const key = Buffer.alloc(24);
+  key.write(subject.replaceAll('-', ''), 'hex');
+  key.writeBigUInt64BE(BigInt(sequence), 16);
+  const occurredAt = new Date(BEGINNING + sequence * 1000).toISOString().replace('.000Z', '+00:00');
+  const cursor = key.toString('base64').replaceAll('+', '-').replaceAll('/', '_');
+  if (sequence % 10 === 0) {
+    const text = 'word '.repeat(800);
+    return { __typename: 'AgentMessageCompleted', cursor, sequence, occurredAt, messageId: `message-${sequence}`, agent: 'writer', role: 'ASSISTANT', text };
+  }
+  return { __typename: 'ToolCallFinished', cursor, sequence, occurredAt, toolCallId: `call-${sequence}`, agent: null, name: 'search', status: 'SUCCEEDED', output: 'x'.repeat(60) };
+}
+
+const turn = () => new Promise((resolve) => setImmediate(resolve));
+
+const topics = new Map();
+let subscribers = 0;
+let start;
+const started = new Promise((resolve) => { start = resolve; });
+
+// One log that never ends. Each event is made once; nobody gets far ahead of the slowest subscriber.
+class Topic {
+  first = 1;
+  positions = new Map();
+
+  constructor(subject) {
+    this.subject = subject;
+    this.made = [makeEvent(subject, 1)];
+  }
+
+  async *follow() {
+    const me = {};
+    let position = this.first;
+    this.positions.set(me, position);
+    try {
+      for (;;) {
+        while (position < this.first + this.made.length) {
+          yield { proposalEvents: this.made[position - this.first] };
+          position += 1;
+        }
+        this.positions.set(me, position);
+        await started;
+        await turn();
+        const slowest = Math.min(...this.positions.values());
+        if (position - slowest < WINDOW) this.advance(slowest);
+      }
+    } finally {
+      this.positions.delete(me);
+    }
+  }
+
+  advance(slowest) {
+    this.made.splice(0, slowest - this.first);
+    this.first = Math.max(this.first, slowest);
+    const following = this.first + this.made.length;
+    for (let i = 0; i < BATCH; i += 1) this.made.push(makeEvent(this.subject, following + i));
+  }
+}
+
+export const rootValue = {
+  // The first seven digits of a log tell how many subscribers the server waits for.
+  proposalEvents({ proposalId }) {
+    if (!topics.has(proposalId)) topics.set(proposalId, new Topic(proposalId));
+    subscribers += 1;
+    if (subscribers >= Number(proposalId.slice(0, 7))) start();
+    return topics.get(proposalId).follow();
+  },
+};
+
+export function listen(server) {
+  server.listen({ host: '127.0.0.1', port: 0, backlog: 2048 }, () => console.log(server.address().port));
+}

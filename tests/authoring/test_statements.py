@@ -1,0 +1,136 @@
+"""What lists cost: as many statements for thirty rows as for three."""
+
+import re
+from collections import Counter
+
+import pytest
+from support.api import Api
+from support.studio import DEFINITION, Studio, counted
+
+pytestmark = pytest.mark.anyio
+
+FILE = "path content size"
+CHANGE = f"path kind before {{ {FILE} }} after {{ {FILE} }} unifiedDiff"
+USER = "id name"
+DEFINITION_FIELDS = "entryPoint nodes { key }"
+DRAFT = f"""id revision fileCount workflow {{ id owner {{ {USER} }} }} basedOnVersion {{ number fileCount }}
+  files {{ {FILE} }} file(path: "definition.json") {{ {FILE} }} changes {{ {CHANGE} }}
+  definition {{ {DEFINITION_FIELDS} }} diagnostics {{ code }} createdBy {{ {USER} }}"""
+VERSION = f"""id number isProduction fileCount workflow {{ id owner {{ {USER} }} }} files {{ {FILE} }}
+  definition {{ {DEFINITION_FIELDS} }} changes {{ {CHANGE} }} publishedBy {{ {USER} }}"""
+PROPOSAL = f"""id threadId workflow {{ id owner {{ {USER} }} }} draft {{ id fileCount files {{ {FILE} }} }}
+  generatedFiles {{ {FILE} }} changes {{ {CHANGE} }} usage {{ totalTokens }} retryOf {{ id createdBy {{ {USER} }} }}
+  mergePreview {{ status digest changes {{ {CHANGE} }} conflicts {{ path base {{ {FILE} }} }} }}
+  eventHead decision {{ by {{ {USER} }} }} createdBy {{ {USER} }}
+  events {{ nodes {{ __typename sequence proposal {{ id createdBy {{ {USER} }} }}
+    ... on FilesChanged {{ changes {{ {CHANGE} }} }} ... on ProposalCompleted {{ generatedFiles {{ {FILE} }} }} }} }}"""
+WORKFLOW = f"""id viewerRole eventHead owner {{ {USER} }} members {{ user {{ {USER} }} }} lock {{ holder {{ {USER} }} }}
+  draft {{ {DRAFT} }} versions {{ totalCount nodes {{ {VERSION} }} }} version(number: 1) {{ {VERSION} }}
+  latestVersion {{ {VERSION} }} productionVersion {{ {VERSION} }} proposals {{ totalCount nodes {{ {PROPOSAL} }} }}
+  mine: proposals(first: 1, filter: {{createdByMe: true}}) {{ totalCount nodes {{ id }} }}
+  auditLog {{ totalCount nodes {{ id actor {{ {USER} }} }} }}
+  events {{ nodes {{ __typename workflow {{ id }} actor {{ {USER} }}
+    ... on DraftChanged {{ draft {{ id files {{ path }} }} changes {{ {CHANGE} }} }}
+    ... on ProposalStatusChanged {{ proposal {{ id createdBy {{ {USER} }} }} }}
+    ... on VersionPublished {{ version {{ id files {{ path }} }} }}
+    ... on VersionDeployed {{ version {{ id }} previous {{ id }} }}
+    ... on WorkflowMembersChanged {{ member {{ {USER} }} }} }} }}"""
+
+FEW, MANY = 2, 12
+_PARAMETERS = re.compile(r"\(?\$\d+(::\w+)?(, ?\(?\$\d+(::\w+)?\)?)*")
+
+
+async def full(studio: Studio, owner: Api, number: int) -> tuple[str, str]:
+    """Make a workflow with a version, a draft, a lock, a proposal and a member; give it and the proposal."""
+    workflow = await studio.workflow(owner, {"definition.json": DEFINITION, "a.md": f"{number}\n"})
+    await studio.join(workflow, owner, await studio.person(name=f"Guest {number}"), "VIEWER")
+    await studio.publish(owner, workflow)
+    await owner.do("deployVersion", workflowId=workflow, number=1)
+    write = [{"path": "b.md", "content": f"b{number}\n"}, {"path": "a.md", "content": f"A{number}\n"}]
+    await owner.do("editDraft", workflowId=workflow, write=write)
+    completed = await studio.completed(owner, workflow, {"a.md": None, "b.md": f"c{number}\n", "d.md": f"d{number}\n"})
+    await studio.edit(owner, workflow, {"e.md": f"e{number}\n"})
+    await owner.do("retryProposal", proposalId=completed)
+    await owner.do("lockWorkflow", workflowId=workflow)
+    return workflow, completed
+
+
+async def statements_of(studio: Studio, api: Api, document: str, **variables: object) -> list[str]:
+    with counted(studio.database) as statements:
+        await api(document, **variables)
+    return sorted(statements)
+
+
+def check_constant(few: list[str], many: list[str], most: int) -> None:
+    """Check that no statement is repeated for each row, and that there are not too many.
+
+    Paths that meet at the same kind of object read it together or one after the other, as their answers come in: that
+    is some more or less, whatever the number of rows.
+    """
+    assert max(len(few), len(many)) <= most
+    shapes = Counter(_PARAMETERS.sub("…", statement) for statement in many)
+    shapes.subtract(_PARAMETERS.sub("…", statement) for statement in few)
+    assert {shape: count for shape, count in shapes.items() if count >= MANY - FEW} == {}
+
+
+LISTS = {
+    "workflows": f"{{ workflows(first: $n) {{ totalCount nodes {{ {WORKFLOW} }} }} }}",
+    "proposals": f"{{ proposals(first: $n) {{ totalCount nodes {{ {PROPOSAL} }} }} }}",
+}
+
+
+@pytest.fixture(scope="module")
+async def ada(studio: Studio) -> Api:
+    """Somebody with `MANY` workflows that have one of everything."""
+    ada = await studio.person()
+    for number in range(MANY):
+        await full(studio, ada, number)
+    return ada
+
+
+class TestLists:
+    @pytest.mark.parametrize(("name", "most"), [("workflows", 150), ("proposals", 45)])
+    async def test_cost_the_same_for_few_and_for_many(self, studio: Studio, ada: Api, name: str, most: int) -> None:
+        document = f"query ($n: Int) {LISTS[name]}"
+        few = await statements_of(studio, ada, document, n=FEW)
+        many = await statements_of(studio, ada, document, n=MANY)
+        check_constant(few, many, most)
+
+    async def test_nodes_cost_the_same_for_few_and_for_many(self, studio: Studio, ada: Api) -> None:
+        document = """{ workflows { nodes { id draft { id } latestVersion { id } members { user { id } }
+          auditLog(first: 1) { nodes { id } } proposals { nodes { id } } } } }"""
+        ids = [
+            [
+                *(found["id"], found["draft"]["id"], found["latestVersion"]["id"], found["auditLog"]["nodes"][0]["id"]),
+                *(member["user"]["id"] for member in found["members"]),
+                *(proposal["id"] for proposal in found["proposals"]["nodes"]),
+            ]
+            for found in (await ada(document))["workflows"]["nodes"]
+        ]
+        nodes = "query ($ids: [ID!]!) { nodes(ids: $ids) { id } }"
+        few = await statements_of(studio, ada, nodes, ids=ids[0])
+        many = await statements_of(studio, ada, nodes, ids=[id_ for each in ids for id_ in each])
+        check_constant(few, many, 20)
+
+    async def test_a_page_of_events_costs_the_same_for_few_and_for_many(self, studio: Studio) -> None:
+        ada = await studio.person()
+        workflow, _ = await full(studio, ada, 0)
+        for number in range(MANY):
+            await studio.edit(ada, workflow, {f"{number}.md": f"{number}\n"})
+        document = f"""query ($id: ID!, $first: Int) {{ workflow(id: $id) {{ events(first: $first) {{ nodes {{
+          actor {{ {USER} }} workflow {{ id }} ... on DraftChanged {{ draft {{ id files {{ {FILE} }} }}
+          changes {{ {CHANGE} }} }} }} }} }} }}"""
+        few = await statements_of(studio, ada, document, id=workflow, first=6)
+        many = await statements_of(studio, ada, document, id=workflow, first=100)
+        check_constant(few, many, 15)
+
+
+class TestMutations:
+    @pytest.mark.parametrize("files", [1, 30])
+    async def test_an_edit_costs_the_same_for_one_file_and_for_many(self, studio: Studio, files: int) -> None:
+        ada = await studio.person()
+        workflow = await studio.workflow(ada, {"kept.md": "kept\n"})
+        write = [{"path": f"{number}.md", "content": f"{workflow} {number}\n"} for number in range(files)]
+        with counted(studio.database) as statements:
+            await ada.do("editDraft", "draft { id }", workflowId=workflow, expectedRevision=1, write=write)
+        assert len(statements) <= 14, statements
