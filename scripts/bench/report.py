@@ -48,7 +48,7 @@ class Result:
 def write_report(
     docs: Path | None, results: Sequence[Result], *, rounds: int, seconds: float, command: Sequence[str]
 ) -> None:
-    """Write the table between its markers in performance.md, and the picture beside it; print it without a directory."""
+    """Print the table; with a directory, write it between its markers in performance.md, and the picture beside it."""
     text = "\n".join([*_conditions(rounds, seconds, command), "", *_table(results)])
     print(text)
     if docs is None:
@@ -65,10 +65,9 @@ def _conditions(rounds: int, seconds: float, command: Sequence[str]) -> list[str
     versions = ", ".join(
         f"{name} {version(name)}" for name in ("strawberry-graphql", "graphql-core", "uvicorn", "uvloop")
     )
-    return [
-        f"Made by `scripts/bench/run{''.join(f' {word}' for word in command)}`: {rounds} rounds of {seconds:g} s, "
-        f"Python {platform.python_version()}, {versions}, {os.cpu_count()} cores.",
-    ]
+    words = "".join(f" {word}" for word in command)
+    machine = f"Python {platform.python_version()}, {versions}, {os.cpu_count()} cores"
+    return [f"Made by `scripts/bench/run{words}`: {rounds} rounds of {seconds:g} s, {machine}."]
 
 
 def _table(results: Sequence[Result]) -> list[str]:
@@ -84,7 +83,7 @@ def _table(results: Sequence[Result]) -> list[str]:
 
 def _ratio(result: Result) -> str:
     if result.ratio is None:
-        return "–"
+        return "not measured"
     return f"**{result.ratio:.1f}** ({result.ratios[0]:.1f} to {result.ratios[-1]:.1f})"
 
 
@@ -108,10 +107,11 @@ def _picture(results: Sequence[Result]) -> str:
         colour = "#0b7285" if result.peer.startswith("product") else "#adb5bd"
         parts.append(f'<text x="{_LEFT - 8}" y="{y + 11}" text-anchor="end">{_NAMES[result.peer]}</text>')
         parts.append(f'<rect x="{_LEFT}" y="{y}" width="{width:.1f}" height="{_BAR}" fill="{colour}"/>')
-        parts.append(f'<text x="{_LEFT + width + 6:.1f}" y="{y + 11}">{ratio:.1f}×</text>')
+        parts.append(f'<text x="{_LEFT + width + 6:.1f}" y="{y + 11}">{ratio:.1f}</text>')
         y += _ROW
     head = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {y + 10}" font-family="sans-serif" font-size="12">'
-        f'<title>Deliveries a second, as a multiple of Strawberry</title><rect width="100%" height="100%" fill="#ffffff"/>'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {y + 10}" font-family="sans-serif" '
+        'font-size="12"><title>Deliveries a second, as a multiple of Strawberry</title>'
+        '<rect width="100%" height="100%" fill="#ffffff"/>'
     )
     return "\n".join([head, *parts, "</svg>", ""])
