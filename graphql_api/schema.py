@@ -63,8 +63,8 @@ class Mutation(IdentityMutations, AuthoringMutations):
 
 
 @strawberry.type(
-    description="What can be watched: over `graphql-transport-ws`, on the same path as queries. After a lost "
-    "connection, subscribe again with the last cursor in `after`."
+    description="What can be watched: over `graphql-transport-ws`, multipart HTTP or server-sent events, on the same "
+    "path as queries. After a lost connection, subscribe again with the last cursor in `after`."
 )
 class Subscription(AuthoringSubscriptions):
     """What can be watched."""

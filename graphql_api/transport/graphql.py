@@ -21,16 +21,22 @@ from starlette.websockets import WebSocket
 from strawberry.asgi import GraphQL
 from strawberry.http import GraphQLHTTPResponse
 from strawberry.http.base import BaseRequestProtocol
+from strawberry.http.streaming import MultipartSubscriptionTransport
 from strawberry.http.types import QueryParams
 from strawberry.schema.base import BaseSchema
 from strawberry.schema.exceptions import InvalidOperationTypeError
-from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
+from strawberry.subscriptions import (
+    GRAPHQL_SSE_PROTOCOL,
+    GRAPHQL_TRANSPORT_WS_PROTOCOL,
+    MULTIPART_SUBSCRIPTION_PROTOCOL,
+)
 from strawberry.types.graphql import OperationType
 
 from graphql_api.context import Context, Engines
 from graphql_api.kit.errors import BROKEN, ErrorCode
 from graphql_api.transport.credentials import signed_in
 from graphql_api.transport.graphiql_page import GraphiQL
+from graphql_api.transport.streams import ServerSentEvents
 from graphql_api.transport.websocket import WebSocketAdapter, WebSocketHandler
 
 INIT_TIMEOUT = timedelta(seconds=10)
@@ -64,10 +70,18 @@ class GraphQLApp(GraphQL[Context, None]):
     ) -> None:
         super().__init__(
             schema,
-            subscription_protocols=[GRAPHQL_TRANSPORT_WS_PROTOCOL],
+            subscription_protocols=[
+                GRAPHQL_TRANSPORT_WS_PROTOCOL,
+                MULTIPART_SUBSCRIPTION_PROTOCOL,
+                GRAPHQL_SSE_PROTOCOL,
+            ],
             connection_init_wait_timeout=init_timeout,
             allowed_origins=allowed_origins,
         )
+        self.stream_transport_classes_by_protocol = {
+            MULTIPART_SUBSCRIPTION_PROTOCOL: MultipartSubscriptionTransport,
+            GRAPHQL_SSE_PROTOCOL: ServerSentEvents,
+        }
         self.engines = engines
         self._graphiql = graphiql
 
@@ -164,7 +178,10 @@ def _refusal(error: HTTPException) -> Response:
     if isinstance(cause, InvalidOperationTypeError) and cause.operation_type is OperationType.MUTATION:
         status, reason, allowed = 405, "A mutation takes POST.", "POST"
     elif isinstance(cause, InvalidOperationTypeError):
-        reason = "Subscriptions run over WebSocket, as graphql-transport-ws, on this path."
+        reason = (
+            "Subscriptions run over WebSocket as graphql-transport-ws, or over HTTP with accept: text/event-stream or "
+            "multipart/mixed;subscriptionSpec=1.0, on this path."
+        )
     response = _error(status, reason, ErrorCode.VALIDATION_FAILED, uuid4().hex)
     if status == 405:  # noqa: PLR2004 - Method Not Allowed
         response.headers["allow"] = allowed

@@ -1,0 +1,43 @@
+"""Subscriptions over plain HTTP: server-sent events, and multipart as Apollo Client has it.
+
+Seams, checked with strawberry-graphql 0.341: `SSETransport` and its overridable methods.
+"""
+
+from strawberry.http.parse_content_type import parse_content_type
+from strawberry.http.streaming import SSETransport
+
+EVENT_STREAM = "text/event-stream"
+_JSON = frozenset({"application/json", "application/graphql-response+json"})
+
+
+class ServerSentEvents(SSETransport):
+    """The distinct connections mode of GraphQL over server-sent events: one operation a request.
+
+    Lines end in LF, since urql finds the end of an event by it.
+    """
+
+    def accepts(self, accept: str) -> bool:
+        """Tell whether a client prefers events to JSON: urql lists them for queries too, and can't read them there."""
+        weights = _weights(accept)
+        wanted = weights.get(EVENT_STREAM, 0.0)
+        return wanted > 0 and all(weights.get(media_type, 0.0) < wanted for media_type in _JSON)
+
+    def encode_event(self, event: str, data: str | None = None) -> str:
+        """Write one event; a data field is always there, since browsers drop events without one."""
+        return f"event: {event}\ndata: {data or ''}\n\n"
+
+    def encode_comment(self, comment: str) -> str:
+        """Write what keeps the connection open."""
+        return f": {comment}\n\n"
+
+
+def _weights(accept: str) -> dict[str, float]:
+    """Read how much a client wants each media type; 0 is not at all."""
+    weights = {}
+    for part in accept.split(","):
+        media_type, parameters = parse_content_type(part.strip())
+        try:
+            weights[media_type.lower()] = float(parameters.get("q", "1"))
+        except ValueError:
+            weights[media_type.lower()] = 0.0
+    return weights
