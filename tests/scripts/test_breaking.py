@@ -25,7 +25,7 @@ class TestBreakingChanges:
         assert breaking.breaking_changes(OLD, "type Query { old: String new(a: Int, b: Int): String more: Int }") == []
 
     def test_what_goes_breaks_clients(self, breaking: ModuleType) -> None:
-        assert breaking.breaking_changes(OLD, "type Query { new(a: Int): String }") == ["Query.old was removed."]
+        assert breaking.breaking_changes(OLD, "type Query { new(a: Int): String }") == ["Field Query.old was removed."]
 
     def test_what_was_announced_may_go(self, breaking: ModuleType) -> None:
         assert breaking.breaking_changes(OLD, "type Query { new(a: Int): String }", frozenset({"Query.old"})) == []
@@ -48,7 +48,7 @@ class TestTheScript:
         answer = self.release(tmp_path, "type Query { old: String }")
 
         assert answer.returncode == 1
-        assert answer.stdout == "Breaks clients of v1.0.0: Query.new was removed.\n"
+        assert answer.stdout == "Breaks clients of v1.0.0: Field Query.new was removed.\n"
 
     def test_passes_when_nothing_breaks(self, tmp_path: Path) -> None:
         answer = self.release(tmp_path, OLD)
