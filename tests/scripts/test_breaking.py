@@ -22,10 +22,14 @@ def breaking() -> ModuleType:
 
 class TestBreakingChanges:
     def test_what_is_added_breaks_nothing(self, breaking: ModuleType) -> None:
-        assert breaking.breaking_changes(OLD, "type Query { old: String new(a: String, b: Int): String more: Int }") == []
+        assert (
+            breaking.breaking_changes(OLD, "type Query { old: String new(a: String, b: Int): String more: Int }") == []
+        )
 
     def test_what_goes_breaks_clients(self, breaking: ModuleType) -> None:
-        assert breaking.breaking_changes(OLD, "type Query { new(a: String): String }") == ["Field Query.old was removed."]
+        assert breaking.breaking_changes(OLD, "type Query { new(a: String): String }") == [
+            "Field Query.old was removed."
+        ]
 
     def test_what_was_announced_may_go(self, breaking: ModuleType) -> None:
         assert breaking.breaking_changes(OLD, "type Query { new(a: String): String }", frozenset({"Query.old"})) == []
