@@ -52,44 +52,52 @@ async def _fresh(events: AsyncIterator[StoredEvent | LiveEvent]) -> AsyncGenerat
         if offset + len(text) > known:
             start = max(offset, known) if known else offset
             given[message] = offset + len(text)
-            yield replace(event, payload={**event.payload, "offset": start, "text": text[start - offset :]})
+            if start == offset:
+                yield event  # as it is, so that all who follow share what is made of it
+            else:
+                yield replace(event, payload={**event.payload, "offset": start, "text": text[start - offset :]})
 
 
 async def _joined(events: AsyncGenerator[StoredEvent | LiveEvent]) -> AsyncGenerator[StoredEvent | LiveEvent]:
     """Hold a piece back for a moment, and join to it what follows of the same message."""
     clock = asyncio.get_running_loop().time
     held, due = None, 0.0
+    following: asyncio.Future[StoredEvent | LiveEvent | None] | None = None
     async with aclosing(events):
-        following = asyncio.ensure_future(anext(events))
         try:
             while True:
-                # However steadily pieces come, none waits longer than the first of those that are joined.
-                await asyncio.wait({following}, timeout=None if held is None else max(0.0, due - clock()))
-                if held is not None and (clock() >= due or not following.done()):
-                    yield held
-                    held = None
-                    continue
-                try:
-                    event = following.result()
-                except StopAsyncIteration:
-                    break
-                following = asyncio.ensure_future(anext(events))
-                joined = _join(held, event)
+                if held is not None:
+                    # Only while a piece waits for another there is a task: most events pass without one.
+                    following = following or asyncio.ensure_future(_next(events))
+                    # However steadily pieces come, none waits longer than the first of those that are joined.
+                    await asyncio.wait({following}, timeout=max(0.0, due - clock()))
+                    if clock() >= due or not following.done():
+                        yield held
+                        held = None
+                        continue
+                event = await (following or _next(events))
+                following = None
+                joined = None if event is None else _join(held, event)
                 if joined is not None:
                     held = joined
                     continue
                 if held is not None:
                     yield held
                     held = None
+                if event is None:
+                    return
                 if isinstance(event, LiveEvent):
                     held, due = event, clock() + COALESCE_SECONDS
                 else:
                     yield event
-            if held is not None:
-                yield held
         finally:
-            following.cancel()
-            await asyncio.gather(following, return_exceptions=True)
+            if following is not None:
+                following.cancel()
+                await asyncio.gather(following, return_exceptions=True)
+
+
+async def _next(events: AsyncGenerator[StoredEvent | LiveEvent]) -> StoredEvent | LiveEvent | None:
+    return await anext(events, None)
 
 
 def _join(held: LiveEvent | None, event: StoredEvent | LiveEvent) -> LiveEvent | None:

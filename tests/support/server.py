@@ -19,6 +19,7 @@ from graphql_api.identity.tokens import ACCESS_TOKEN_LIFETIME
 from graphql_api.kit.columns import now
 from graphql_api.kit.database import Database
 from graphql_api.settings import Settings
+from graphql_api.transport.delivery.batching import BatchingProtocol
 from support.people import PASSWORD_HASH
 from support.waiting import WAIT_SECONDS, until
 
@@ -76,7 +77,14 @@ class Site:
 @asynccontextmanager
 async def serving(app: ASGIApp) -> AsyncIterator[str]:
     """Serve an application in this event loop; give its address."""
-    config = uvicorn.Config(app, port=0, ws="websockets-sansio", log_config=None, timeout_graceful_shutdown=5)
+    config = uvicorn.Config(
+        app,
+        port=0,
+        ws=BatchingProtocol,
+        ws_per_message_deflate=False,
+        log_config=None,
+        timeout_graceful_shutdown=5,
+    )
     server = uvicorn.Server(config)
     task = asyncio.create_task(server._serve())
     await until(lambda: server.started or task.done())
