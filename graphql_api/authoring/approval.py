@@ -163,13 +163,6 @@ async def _waiting_draft(session: Session, proposal: Proposal) -> Draft:
             allowed,
             f"Only a COMPLETED proposal can be approved; this one is {proposal.status.value}.",
         )
-    if draft.closed_at is not None:
-        raise proposal_transition(
-            proposal.status,
-            ProposalStatus.APPROVED,
-            [ProposalStatus.REJECTED],
-            "The draft that this proposal is for was discarded. Reject it, or retry it on the draft as it is now.",
-        )
     return draft
 
 

@@ -1,4 +1,4 @@
-"""Drafts: opening, editing and discarding them. Each accepted change is one revision."""
+"""Drafts: opening and editing them. Each accepted change is one revision."""
 
 from uuid import UUID
 
@@ -12,7 +12,7 @@ from graphql_api.authoring.models import AccessRole, Draft, DraftStatus, Version
 from graphql_api.context import Context
 from graphql_api.kit.columns import now
 from graphql_api.kit.database import Session
-from graphql_api.kit.errors import Invalid, NotFound
+from graphql_api.kit.errors import Invalid
 from graphql_api.kit.files import FileChange, FileEntry
 from graphql_api.runtimes.snapshots import change_payload
 
@@ -78,27 +78,6 @@ async def edit(
         )
         await repeatable.keep(session, draft.id)
     return draft
-
-
-async def discard(context: Context, *, workflow_id: UUID | None) -> tuple[Workflow, UUID]:
-    """Throw the open draft away; proposals that wait on it stay readable.
-
-    Raises:
-        NotFound, Forbidden, Locked, Invalid: See `access.hold`; it takes an editor, and an open draft.
-    """
-    async with context.database.transaction() as session:
-        workflow = await access.hold(session, context.actor, workflow_id, AccessRole.EDITOR)
-        draft = await opened(session, workflow.id)
-        if draft is None:
-            raise NotFound("This workflow has no open draft.", path=["input", "workflowId"])
-        draft.status = DraftStatus.ABANDONED
-        draft.closed_at = now()
-        session.add(draft)
-        await journal.tell(
-            session, context.log, workflow, "DraftDiscarded", by=context.actor.user_id, draft_id=str(draft.id)
-        )
-        journal.audit(session, context, workflow.id, "draft.discard", subject=("Draft", draft.id))
-    return workflow, draft.id
 
 
 async def opened(session: Session, workflow_id: UUID) -> Draft | None:

@@ -2,7 +2,7 @@
 
 import strawberry
 
-from graphql_api.authoring import approval, drafts, proposals, versions, workflows
+from graphql_api.authoring import approval, discarding, drafts, proposals, versions, workflows
 from graphql_api.authoring.refusals import ErrorsAsRecord
 from graphql_api.authoring.types import inputs, payloads
 from graphql_api.authoring.types.drafts import Draft
@@ -155,8 +155,8 @@ class AuthoringMutations:
 
     @strawberry.mutation(
         extensions=[ErrorsAsRecord(payloads.DiscardDraftPayload)],
-        description="Throw the open draft away. It takes an editor. Errors: `NotFoundError`, `ForbiddenError`, "
-        "`ValidationError`, `LockedError`.",
+        description="Throw the open draft away; proposals that wait on it become SUPERSEDED. It takes an editor. "
+        "Errors: `NotFoundError`, `ForbiddenError`, `ValidationError`, `LockedError`.",
     )
     async def discard_draft(
         self,
@@ -164,7 +164,7 @@ class AuthoringMutations:
         input: inputs.DiscardDraftInput,  # noqa: A002 - the argument's GraphQL name
     ) -> payloads.DiscardDraftPayload:
         """Throw the open draft away."""
-        workflow, draft_id = await drafts.discard(info.context, workflow_id=key_of(input.workflow_id, "Workflow"))
+        workflow, draft_id = await discarding.discard(info.context, workflow_id=key_of(input.workflow_id, "Workflow"))
         return payloads.DiscardDraftPayload(
             workflow=await Workflow.get(info, workflow.id),
             discarded_draft_id=strawberry.ID(to_global_id("Draft", draft_id)),

@@ -280,6 +280,16 @@ class TestDiscardDraft:
             "draftId": draft["id"]
         }
 
+    async def test_supersedes_what_waits_on_it_and_keeps_the_rest(self, team: Team, studio: Studio) -> None:
+        waiting = await studio.completed(team.editor, team.workflow, {"new.md": "new\n"})
+        running = await studio.refine(team.editor, team.workflow)
+        await team.editor.do("discardDraft", workflowId=team.workflow)
+        document = "query ($id: ID!) { proposal(id: $id) { status decision { by { id } } generatedFiles { path } } }"
+        shown = (await team.viewer(document, id=waiting))["proposal"]
+        assert (shown["status"], shown["decision"]) == ("SUPERSEDED", {"by": {"id": team.editor.user_id}})
+        assert "new.md" in [file["path"] for file in shown["generatedFiles"]]
+        assert (await team.viewer(document, id=running))["proposal"]["status"] == "PENDING"
+
     async def test_refuses_when_none_is_open(self, team: Team, studio: Studio) -> None:
         await team.editor.do("discardDraft", workflowId=team.workflow)
         before = await studio.fingerprint(team.workflow)
