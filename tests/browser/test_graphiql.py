@@ -10,6 +10,8 @@ import pytest
 from support.browser import chromium, graphiql
 from support.processes import STOP_SECONDS, free_port, started
 
+from graphql_api.kit import embedded_postgres
+
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
 SCREENSHOT = os.environ.get("SCREENSHOT")
@@ -31,6 +33,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         address = f"http://127.0.0.1:{port}"
         wait_for(f"{address}/ready")
         yield address
+    embedded_postgres.remove(directory / "home")
 
 
 def wait_for(url: str) -> None:

@@ -83,7 +83,7 @@ class TestConfigure:
 
     def test_debug_lets_libraries_speak(self) -> None:
         stream = configured("debug")
-        logging.getLogger("some.library").debug("A detail")
+        logging.getLogger("some.package").debug("A detail")
 
         assert only_line(stream)["event"] == "A detail"
 
@@ -133,7 +133,7 @@ class TestRedact:
     def test_none_reaches_it_through_an_exception_or_a_library(self) -> None:
         stream = configured()
         error = raised(OSError("no postgresql://ada:hunter2hunter2@db/name"))
-        logging.getLogger("some.library").error("With %s", TOKEN, exc_info=error)
+        logging.getLogger("some.package").error("With %s", TOKEN, exc_info=error)
 
         assert "hunter2" not in stream.getvalue()
         assert TOKEN not in stream.getvalue()
