@@ -10,6 +10,7 @@ import graphql_api.identity.models
 import graphql_api.kit.contents
 import graphql_api.runtimes.circuit
 import graphql_api.runtimes.models  # noqa: F401 - every table must be known to the metadata
+from graphql_api.kit.columns import EnumText
 
 
 def types_differ(_context, _column, _model_column, database_type, model_type):  # noqa: ANN001, ANN201 - Alembic's own
@@ -19,11 +20,17 @@ def types_differ(_context, _column, _model_column, database_type, model_type):  
     return None
 
 
+def render(kind, item, _context):  # noqa: ANN001, ANN201 - Alembic's own
+    """Write text where the models have a type of SQLModel's or ours that is text in the database."""
+    return "sa.Text()" if kind == "type" and isinstance(item, AutoString | EnumText) else False
+
+
 context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=SQLModel.metadata,
     compare_type=types_differ,
     compare_server_default=True,
+    render_item=render,
 )
 with context.begin_transaction():
     context.run_migrations()
