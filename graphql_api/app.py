@@ -1,7 +1,7 @@
 """The composition root: settings become adapters, an application and a worker. The only place that knows them all."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from functools import partial
@@ -21,13 +21,14 @@ from graphql_api.events.log import EventLog
 from graphql_api.identity.tokens import TokenKeys
 from graphql_api.kit.database import Database
 from graphql_api.kit.duties import repeat
+from graphql_api.runtimes.addresses import RuntimeAddress
 from graphql_api.runtimes.circuit import Circuit
 from graphql_api.runtimes.embedded.adapter import EmbeddedRuntime
 from graphql_api.runtimes.guarded import GuardedRuntime
 from graphql_api.runtimes.protocol import AgentRuntime
 from graphql_api.runtimes.worker import Worker
 from graphql_api.schema import schema, sdl
-from graphql_api.settings import Environment, Settings
+from graphql_api.settings import Environment, Settings, SettingsError
 from graphql_api.transport.graphiql_page import GraphiQL
 from graphql_api.transport.graphql import GraphQLApp
 from graphql_api.transport.health import Health
@@ -36,9 +37,27 @@ EXPIRY_SECONDS = 30
 """Between two looks for proposals that nobody decided about in time."""
 
 
+RUNTIMES: Mapping[str, Callable[[Settings, RuntimeAddress], AgentRuntime]] = {
+    "embedded": lambda settings, _: EmbeddedRuntime(pace_seconds=settings.embedded_runtime_pace_ms / 1000),
+}
+"""Makes an adapter, by the name that `RUNTIME_URL` begins with; an address that it can't use is a `ValueError`."""
+
+
 def make_runtime(settings: Settings) -> AgentRuntime:
-    """Make the adapter that `RUNTIME_URL` names."""
-    return EmbeddedRuntime(pace_seconds=settings.embedded_runtime_pace_ms / 1000)
+    """Make the adapter that `RUNTIME_URL` names.
+
+    Raises:
+        SettingsError: When there is none of that name, or it can't use the rest of the URL.
+    """
+    address = settings.runtime_address()
+    variable = "DEEPAGENTS_RUNTIME_URL" if settings.runtime_url is None else "RUNTIME_URL"
+    if address.adapter not in RUNTIMES:
+        known = ", ".join(RUNTIMES)
+        raise SettingsError(f"{variable}: {address.adapter!r} names no runtime that is built in; there is {known}.")
+    try:
+        return RUNTIMES[address.adapter](settings, address)
+    except ValueError as error:
+        raise SettingsError(f"{variable}: {error}") from error
 
 
 def make_engines(settings: Settings, database_url: URL, secrets: tuple[str, ...]) -> Engines:
@@ -48,9 +67,12 @@ def make_engines(settings: Settings, database_url: URL, secrets: tuple[str, ...]
         settings: From the environment.
         database_url: Of the database, embedded or not.
         secrets: That sign and verify access tokens.
+
+    Raises:
+        SettingsError: When the runtime can't be made.
     """
-    database = Database(database_url)
     runtime = make_runtime(settings)
+    database = Database(database_url)
     circuit = Circuit(database, runtime.name)
     return Engines(
         database=database,

@@ -4,12 +4,13 @@ from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy import URL
 
 from graphql_api.identity.tokens import AUDIENCE, ISSUER, MIN_SECRET_BYTES
 from graphql_api.kit.database import parse_url
+from graphql_api.runtimes.addresses import DEEPAGENTS, EMBEDDED, RuntimeAddress, parse_runtime_url
 
 
 class SettingsError(Exception):
@@ -41,7 +42,9 @@ class Settings(BaseSettings):
     jwt_secret: Annotated[tuple[str, ...], NoDecode] = ()
     jwt_issuer: str = ISSUER
     jwt_audience: str = AUDIENCE
-    runtime_url: str = "embedded:"
+    runtime_url: str | None = None
+    deepagents_runtime_url: str | None = None
+    runtime_token: SecretStr | None = None
     embedded_runtime_pace_ms: float = Field(default=5, ge=0, le=10_000)
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535)
@@ -83,11 +86,14 @@ class Settings(BaseSettings):
             parse_url(value)
         return value
 
-    @field_validator("runtime_url")
+    @field_validator("runtime_url", "deepagents_runtime_url")
     @classmethod
-    def _check_runtime_url(cls, value: str) -> str:
-        if value != "embedded:":
-            raise ValueError(f"{value.partition(':')[0]!r} names no runtime that is built in; write embedded:")
+    def _check_runtime_url(cls, value: str | None, field: ValidationInfo) -> str | None:
+        if value is None:
+            return None
+        address = parse_runtime_url(value)
+        if field.field_name == "deepagents_runtime_url" and address.adapter != DEEPAGENTS:
+            raise ValueError(f"it is for {DEEPAGENTS} alone; set RUNTIME_URL")
         return value
 
     @field_validator("log_level")
@@ -101,6 +107,14 @@ class Settings(BaseSettings):
     def parsed_database_url(self) -> URL | None:
         """Give the database's URL; None for the embedded one."""
         return None if self.database_url is None else parse_url(self.database_url)
+
+    def runtime_address(self) -> RuntimeAddress:
+        """Tell which runtime to speak to; the embedded one when nothing is said."""
+        token = self.runtime_token
+        return parse_runtime_url(
+            self.runtime_url or self.deepagents_runtime_url or f"{EMBEDDED}:",
+            token=None if token is None else token.get_secret_value(),
+        )
 
 
 def read_settings() -> Settings:

@@ -16,6 +16,7 @@ from graphql_api.kit.database import Database
 from graphql_api.kit.errors import Unauthenticated
 from graphql_api.runtimes import executions
 from graphql_api.schema import sdl
+from graphql_api.settings import SettingsError
 
 pytestmark = pytest.mark.anyio
 
@@ -42,6 +43,14 @@ class TestMakeEngines:
 
     async def test_the_runtime_is_the_embedded_one(self) -> None:
         assert make_runtime(quick_settings()).name == "embedded-rules"
+
+    def test_a_runtime_that_is_not_built_in_is_told_without_its_secrets(self) -> None:
+        settings = quick_settings().model_copy(update={"runtime_url": "pigeon+https://ada:hunter2@loft"})
+
+        with pytest.raises(SettingsError, match=r"^RUNTIME_URL: 'pigeon' names no runtime") as refusal:
+            make_runtime(settings)
+
+        assert "hunter2" not in str(refusal.value)
 
 
 class TestMakeApp:

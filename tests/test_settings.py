@@ -2,7 +2,9 @@ import os
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
+from graphql_api.runtimes.addresses import RuntimeAddress
 from graphql_api.settings import Environment, LogFormat, Settings, SettingsError, read_settings
 
 SECRET = "x" * 32
@@ -15,6 +17,9 @@ GOOD = [
     ("JWT_ISSUER", "us", "jwt_issuer", "us"),
     ("JWT_AUDIENCE", "them", "jwt_audience", "them"),
     ("RUNTIME_URL", "embedded:", "runtime_url", "embedded:"),
+    ("RUNTIME_URL", "http://ada:pw@agents:8000", "runtime_url", "http://ada:pw@agents:8000"),
+    ("DEEPAGENTS_RUNTIME_URL", "http://agents:8000", "deepagents_runtime_url", "http://agents:8000"),
+    ("RUNTIME_TOKEN", "s3cret", "runtime_token", SecretStr("s3cret")),
     ("EMBEDDED_RUNTIME_PACE_MS", "0", "embedded_runtime_pace_ms", 0.0),
     ("EMBEDDED_RUNTIME_PACE_MS", "10000", "embedded_runtime_pace_ms", 10000.0),
     ("HOST", "0.0.0.0", "host", "0.0.0.0"),
@@ -40,6 +45,10 @@ BAD = [
     ("JWT_SECRET", "hunter2", "at least 32 bytes"),
     ("JWT_SECRET", f"{SECRET},hunter2", "at least 32 bytes"),
     ("RUNTIME_URL", "carrier-pigeon://ada:hunter2@loft", "'carrier-pigeon'"),
+    ("RUNTIME_URL", "deepagents+http://ada:hunter2@agents:port", "not a URL"),
+    ("RUNTIME_URL", "langgraph+http://", "names no host"),
+    ("RUNTIME_URL", "+http://ada:hunter2@agents", "names no runtime"),
+    ("DEEPAGENTS_RUNTIME_URL", "langgraph+http://ada:hunter2@agents", "set RUNTIME_URL"),
     ("EMBEDDED_RUNTIME_PACE_MS", "-1", "greater than or equal to 0"),
     ("EMBEDDED_RUNTIME_PACE_MS", "10001", "less than or equal to 10000"),
     ("EMBEDDED_RUNTIME_PACE_MS", "nan", "less than or equal"),
@@ -126,6 +135,31 @@ class TestReadSettings:
 
         with pytest.raises(SettingsError, match=r"^\.env: "):
             read_settings()
+
+    def test_the_runtime_is_the_embedded_one_unless_another_is_named(self) -> None:
+        assert read_settings().runtime_address() == RuntimeAddress("embedded")
+
+    @pytest.mark.parametrize("name", ["RUNTIME_URL", "DEEPAGENTS_RUNTIME_URL"])
+    def test_a_url_without_a_name_is_that_of_deepagents(self, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+        monkeypatch.setenv(name, "http://agents:8000/")
+        monkeypatch.setenv("RUNTIME_TOKEN", "s3cret")
+
+        assert read_settings().runtime_address() == RuntimeAddress("deepagents", "http://agents:8000", token="s3cret")
+
+    def test_the_general_variable_wins(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("DEEPAGENTS_RUNTIME_URL", "http://agents:8000")
+        monkeypatch.setenv("RUNTIME_URL", "embedded:")
+
+        assert read_settings().runtime_address().adapter == "embedded"
+
+    def test_no_secret_of_the_runtime_is_shown(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("RUNTIME_URL", "http://ada:hunter2@agents:8000")
+        monkeypatch.setenv("RUNTIME_TOKEN", "s3cret")
+
+        address = read_settings().runtime_address()
+
+        assert "hunter2" not in f"{address!r} {address} {address.url}"
+        assert "s3cret" not in f"{address!r} {address}"
 
     @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+asyncpg"])
     def test_any_form_of_the_database_url_means_the_driver(self, monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:

@@ -42,7 +42,12 @@ def settings() -> Settings:
     try:
         return read_settings()
     except SettingsError as error:
-        raise Problem(f"{one_line(error)} (in the environment, or in .env)") from error
+        raise wrong_setting(error) from error
+
+
+def wrong_setting(error: SettingsError) -> Problem:
+    """Say which variable is wrong, and where it may stand."""
+    return Problem(f"{one_line(error)} (in the environment, or in .env)")
 
 
 @contextmanager

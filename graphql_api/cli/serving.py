@@ -19,12 +19,13 @@ from graphql_api import app
 from graphql_api.cli import banner, demo_account, listening, places
 from graphql_api.cli.examples import Runnable, examples
 from graphql_api.cli.problems import Problem
+from graphql_api.context import Engines
 from graphql_api.identity import users
 from graphql_api.kit import logs
 from graphql_api.kit.columns import now
 from graphql_api.kit.database import Database
 from graphql_api.kit.errors import AlreadyExists
-from graphql_api.settings import Environment, LogFormat, Settings
+from graphql_api.settings import Environment, LogFormat, Settings, SettingsError
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on; HOST, or 127.0.0.1, when not given.")]
 Port = Annotated[int | None, typer.Option(help="Port, 0 for any free one; PORT, or 8080, when not given.")]
@@ -94,13 +95,20 @@ COMMANDS = {
 }
 
 
+def _engines(settings: Settings, url: URL, keys: tuple[str, ...]) -> Engines:
+    try:
+        return app.make_engines(settings, url, keys)
+    except SettingsError as error:
+        raise places.wrong_setting(error) from error
+
+
 async def _serve_everything(
     settings: Settings, url: URL, keys: tuple[str, ...], host: str, sockets: list[socket]
 ) -> None:
     async with places.connected(url) as database:
         await places.upgrade(database)
         demo_user = await _demo_user(database)
-    engines = app.make_engines(settings, url, keys)
+    engines = _engines(settings, url, keys)
 
     def authorization() -> str:
         return f"Bearer {engines.keys.issue(demo_user, now())[0]}"
@@ -122,7 +130,7 @@ async def _serve_everything(
 async def _serve_api(settings: Settings, url: URL, host: str, sockets: list[socket]) -> None:
     async with places.connected(url) as database:
         await places.check_schema(database)
-    engines = app.make_engines(settings, url, settings.jwt_secret)
+    engines = _engines(settings, url, settings.jwt_secret)
 
     def announce() -> None:
         _log.info("listening", url=_address(host, sockets), environment=settings.environment.value)
@@ -135,7 +143,7 @@ async def _work(settings: Settings, url: URL) -> None:
     async with places.connected(url) as database:
         await places.check_schema(database)
     # A worker signs nothing and verifies nothing.
-    engines = app.make_engines(settings, url, (secrets.token_urlsafe(48),))
+    engines = _engines(settings, url, (secrets.token_urlsafe(48),))
     loop, told_to_stop = asyncio.get_running_loop(), asyncio.Event()
 
     def stop(_number: int, _frame: FrameType | None) -> None:

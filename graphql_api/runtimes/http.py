@@ -1,0 +1,50 @@
+"""The HTTP client that adapters share: its timeouts, and what a broken call means."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+
+from graphql_api.runtimes.addresses import RuntimeAddress
+from graphql_api.runtimes.protocol import RuntimeFailure
+
+CONNECT_SECONDS = 5.0
+"""How long a connection may take."""
+
+CALL_SECONDS = 30.0
+"""How long each read and write of a call may take."""
+
+HANDSHAKE_SECONDS = 10.0
+"""How long the handshake of a WebSocket may take."""
+
+_BUSY = frozenset({httpx.codes.REQUEST_TIMEOUT, httpx.codes.TOO_EARLY, httpx.codes.TOO_MANY_REQUESTS})
+
+
+def make_client(address: RuntimeAddress) -> httpx.AsyncClient:
+    """Make the client of one runtime; paths are relative to its URL.
+
+    Credentials of the URL are sent as basic authentication. A token is the adapter's to send, which knows how.
+    """
+    return httpx.AsyncClient(
+        base_url=address.url,
+        auth=address.credentials,
+        timeout=httpx.Timeout(CALL_SECONDS, connect=CONNECT_SECONDS),
+        limits=httpx.Limits(max_connections=200, max_keepalive_connections=20),
+    )
+
+
+@asynccontextmanager
+async def calling() -> AsyncIterator[None]:
+    """Turn what breaks a call into a `RuntimeFailure`, retryable unless the answer was a refusal.
+
+    Raises:
+        RuntimeFailure: When the runtime can't be reached, or `raise_for_status` says that it refused.
+    """
+    try:
+        yield
+    except httpx.HTTPStatusError as error:
+        status = error.response.status_code
+        is_retryable = status in _BUSY or error.response.is_server_error
+        raise RuntimeFailure(f"The runtime answered {status}.", is_retryable=is_retryable) from error
+    except httpx.HTTPError as error:
+        raise RuntimeFailure(f"The runtime can't be reached: {type(error).__name__}.", is_retryable=True) from error
