@@ -1,9 +1,12 @@
 """What the database itself refuses, whatever the code above it does; and that migrations go up, down and up again."""
 
+import ast
 import hashlib
 import json
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -516,6 +519,18 @@ class TestState:
         assert await migrations.state(database) is SchemaState.OLDER
         await migrations.upgrade(database)
         assert await migrations.state(database) is SchemaState.CURRENT
+
+
+class TestLocks:
+    @pytest.mark.parametrize("path", sorted(migrations.scripts().glob("versions/*.py")), ids=lambda path: path.stem)
+    def test_a_migration_waits_for_a_lock_for_a_moment_only(self, path: Path) -> None:
+        functions = {
+            node.name: ast.unparse(node.body[0])
+            for node in ast.parse(path.read_text(encoding="utf-8")).body
+            if isinstance(node, ast.FunctionDef)
+        }
+        for name in ("upgrade", "downgrade"):
+            assert re.fullmatch(r"op\.execute\(\"SET LOCAL lock_timeout = .\d+s.\"\)", functions[name])
 
 
 class TestUpgrade:

@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 import asyncpg
+import structlog
 from sqlalchemy import URL
 from sqlalchemy.exc import DBAPIError
 
@@ -24,6 +25,8 @@ from graphql_api.settings import Settings, SettingsError, read_settings
 Result = TypeVar("Result")
 
 _SECRET_FILE = "jwt-secret"  # noqa: S105 - the name of the file
+
+_log = structlog.get_logger()
 
 _REFUSALS = {
     SchemaState.EMPTY: "The database has no tables yet; run: orchestrator db upgrade",
@@ -128,6 +131,22 @@ async def check_schema(database: Database) -> None:
     """
     state = await migrations.state(database)
     if state is not SchemaState.CURRENT:
+        raise Problem(_REFUSALS[state])
+
+
+async def check_usable(database: Database) -> None:
+    """Check that this release can work on the schema: its own, or that of a later release.
+
+    While an upgrade rolls out, the migrations have run and processes of the release before still start. A migration
+    leaves to them all that they use; what they no longer use goes with the release after.
+
+    Raises:
+        Problem: When it is older, or there is none; it says what to run.
+    """
+    state = await migrations.state(database)
+    if state is SchemaState.NEWER:
+        _log.warning("schema_is_newer", advice="finish the upgrade: this is not the newest release of orchestrator")
+    elif state is not SchemaState.CURRENT:
         raise Problem(_REFUSALS[state])
 
 

@@ -129,7 +129,7 @@ async def _serve_everything(
 
 async def _serve_api(settings: Settings, url: URL, host: str, sockets: list[socket]) -> None:
     async with places.connected(url) as database:
-        await places.check_schema(database)
+        await places.check_usable(database)
     engines = _engines(settings, url, settings.jwt_secret)
 
     def announce() -> None:
@@ -141,7 +141,7 @@ async def _serve_api(settings: Settings, url: URL, host: str, sockets: list[sock
 
 async def _work(settings: Settings, url: URL) -> None:
     async with places.connected(url) as database:
-        await places.check_schema(database)
+        await places.check_usable(database)
     # A worker signs nothing and verifies nothing.
     engines = _engines(settings, url, (secrets.token_urlsafe(48),))
     loop, told_to_stop = asyncio.get_running_loop(), asyncio.Event()

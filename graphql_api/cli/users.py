@@ -41,7 +41,7 @@ def create(
     password = passwords.ask(question, is_new=True)
 
     async def step(database: Database) -> User:
-        await places.check_schema(database)
+        await places.check_usable(database)
         try:
             return await accounts.create(database, email=email, name=name, password=password, is_admin=admin)
         except DomainError as error:

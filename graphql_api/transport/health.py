@@ -65,7 +65,8 @@ class Health:
             return bool((await connection.execute(text("SELECT 1"))).scalar_one())
 
     async def _migrations(self) -> bool:
-        return await migrations.state(self._engines.database) is SchemaState.CURRENT
+        # That of a later release too: an upgrade migrates first, and must not take those before it out of service.
+        return await migrations.state(self._engines.database) in {SchemaState.CURRENT, SchemaState.NEWER}
 
     async def _event_listener(self) -> bool:
         return self._engines.log.notifier.listening.is_set()

@@ -1,8 +1,10 @@
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
+import httpx
 import pytest
 from sqlalchemy import text
-from support.commands import Invoke, assert_one_line
+from support.commands import Invoke, assert_one_line, running
 
 from graphql_api.kit import migrations
 from graphql_api.kit.database import Database
@@ -87,7 +89,7 @@ class TestOtherSchemas:
         invoke.type("long enough pw\n")
         assert_one_line(await invoke.off_loop(*words.split()), "no tables yet; run: orchestrator db upgrade")
 
-    @pytest.mark.parametrize("words", ["serve --port 0", "worker", "dev --port 0", "db upgrade"])
+    @pytest.mark.parametrize("words", ["dev --port 0", "db upgrade", "db check"])
     async def test_that_of_a_later_release_is_left_alone(
         self, invoke: Invoke, fresh_database: FreshDatabase, words: str
     ) -> None:
@@ -98,11 +100,31 @@ class TestOtherSchemas:
         assert_one_line(await invoke.off_loop(*words.split()), "a later release", "DATABASE_URL")
         assert await migrations.state(database) is SchemaState.NEWER
 
+    @pytest.mark.parametrize("words", ["serve --port 0", "worker"])
     async def test_that_of_an_earlier_release_is_to_be_upgraded(
-        self, invoke: Invoke, fresh_database: FreshDatabase
+        self, invoke: Invoke, fresh_database: FreshDatabase, words: str
     ) -> None:
         database = await fresh_database()
         await migrations.downgrade(database, "-1")
         point(invoke, database)
 
-        assert_one_line(await invoke.off_loop("serve", "--port", "0"), "earlier release; run: orchestrator db upgrade")
+        assert_one_line(await invoke.off_loop(*words.split()), "earlier release; run: orchestrator db upgrade")
+
+    async def test_that_of_a_later_release_is_worked_on_while_an_upgrade_rolls_out(
+        self, fresh_database: FreshDatabase, tmp_path: Path
+    ) -> None:
+        database = await fresh_database()
+        await execute(database, "UPDATE alembic_version SET version_num = 'of_the_future'")
+        url = database.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        variables = {"DATABASE_URL": url, "JWT_SECRET": SECRET}
+
+        with (
+            running("serve", "--port", "0", home=tmp_path / "api", until='"listening"', **variables) as api,
+            running("worker", home=tmp_path / "worker", until='"working"', **variables) as worker,
+        ):
+            async with httpx.AsyncClient(base_url=api.url, trust_env=False) as client:
+                ready = await client.get("/ready")
+
+        assert (ready.status_code, ready.json()["migrations"]) == (200, "up")
+        assert "schema_is_newer" in api.output
+        assert "schema_is_newer" in worker.output
