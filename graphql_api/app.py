@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from functools import partial
 
+from pydantic import SecretStr
 from sqlalchemy import URL
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -32,6 +33,7 @@ from graphql_api.settings import Environment, Settings, SettingsError
 from graphql_api.transport.graphiql_page import GraphiQL
 from graphql_api.transport.graphql import GraphQLApp
 from graphql_api.transport.health import Health
+from graphql_api.transport.metrics import Metrics
 
 EXPIRY_SECONDS = 30
 """Between two looks for proposals that nobody decided about in time."""
@@ -116,6 +118,7 @@ def make_app(
             WebSocketRoute("/graphql", graphql),
             Route("/schema.graphql", show_sdl),
             *Health(engines).routes(),
+            *Metrics(engines, token=_secret(settings.metrics_token)).routes(),
             *(graphiql.routes() if graphiql else ()),
         ],
         middleware=[
@@ -129,6 +132,10 @@ def make_app(
         ],
         lifespan=lifespan,
     )
+
+
+def _secret(value: SecretStr | None) -> str | None:
+    return None if value is None else value.get_secret_value()
 
 
 @asynccontextmanager
@@ -155,7 +162,7 @@ async def _working(engines: Engines) -> AsyncIterator[None]:
     async with asyncio.TaskGroup() as tasks:
         working = [
             tasks.create_task(make_worker(engines).run()),
-            tasks.create_task(repeat(expire, seconds=EXPIRY_SECONDS)),
+            tasks.create_task(repeat("expire_proposals", expire, seconds=EXPIRY_SECONDS)),
         ]
         try:
             yield

@@ -51,6 +51,7 @@ class Settings(BaseSettings):
     orchestrator_home: Path = Path(".orchestrator")
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     environment: Environment = Environment.DEVELOPMENT
+    metrics_token: SecretStr | None = None
     log_level: str = "info"
     log_format: LogFormat | None = None
     max_concurrent_refinements: int = Field(default=10, ge=1)

@@ -43,6 +43,11 @@ class Notifier:
         self._filled = asyncio.Event()
         self.listening = asyncio.Event()
 
+    @property
+    def backlog(self) -> int:
+        """How many notifications wait to be sent."""
+        return len(self._waiting)
+
     def publish(self, events: Iterable[StoredEvent | LiveEvent]) -> None:
         """Tell everybody of events that are committed, or that are live only."""
         self._waiting.extend(_encode(event) for event in events)

@@ -13,6 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncSession as PlainSession
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from graphql_api.kit.pool import CountingPool, PoolState
+
 DRIVERS = {"postgres", "postgresql", "postgresql+asyncpg"}
 
 
@@ -59,15 +61,18 @@ class Database:
     Args:
         url: From `parse_url`.
         pool_size: Connections kept for transactions; as many again may be opened in a rush.
+        pool_seconds: How long a transaction waits for a connection.
     """
 
-    def __init__(self, url: URL, *, pool_size: int = 10) -> None:
+    def __init__(self, url: URL, *, pool_size: int = 10, pool_seconds: float = 10) -> None:
         self.url = url
+        self._aside: Database | None = None
         self.engine = create_async_engine(
             url,
+            poolclass=CountingPool,
             pool_size=pool_size,
             max_overflow=pool_size,
-            pool_timeout=10,
+            pool_timeout=pool_seconds,
             pool_pre_ping=True,
             hide_parameters=True,
             json_serializer=lambda value: orjson.dumps(value).decode(),
@@ -91,8 +96,25 @@ class Database:
         """Open a raw connection outside the pool, for LISTEN, NOTIFY and session locks."""
         return await self._connect(application_name="orchestrator-notifier")
 
+    @property
+    def aside(self) -> "Database":
+        """The same database on connections of its own: for probes, which answer while the pool is exhausted."""
+        if self._aside is None:
+            self._aside = Database(self.url, pool_size=1, pool_seconds=2)
+        return self._aside
+
+    @property
+    def pool(self) -> PoolState:
+        """How the pool stands."""
+        pool = self.engine.pool
+        if not isinstance(pool, CountingPool):  # it was made above
+            raise TypeError(type(pool).__name__)
+        return pool.state
+
     async def close(self) -> None:
         """Close the pool."""
+        if self._aside is not None:
+            await self._aside.close()
         await self.engine.dispose()
 
     async def _connect(self, **settings: str) -> asyncpg.Connection:

@@ -124,6 +124,11 @@ class Circuit:
             raise RuntimeFailure("The runtime's circuit is open.", is_retryable=True) from error
 
 
+def state_of(circuit: RuntimeCircuit) -> CircuitState:
+    """Tell the state that is stored; one that is open is tried again after `OPEN_SECONDS` by whoever calls next."""
+    return next(state for name, state in _STATES.items() if name == circuit.state)
+
+
 class _Repository(AsyncAbstractRepository):
     """Keeps circuits in the database."""
 

@@ -61,18 +61,18 @@ class Health:
         return _json({"status": status, **parts}, 200 if is_ready else 503)
 
     async def _database(self) -> bool:
-        async with self._engines.database.engine.connect() as connection:
+        async with self._engines.database.aside.engine.connect() as connection:
             return bool((await connection.execute(text("SELECT 1"))).scalar_one())
 
     async def _migrations(self) -> bool:
         # That of a later release too: an upgrade migrates first, and must not take those before it out of service.
-        return await migrations.state(self._engines.database) in {SchemaState.CURRENT, SchemaState.NEWER}
+        return await migrations.state(self._engines.database.aside) in {SchemaState.CURRENT, SchemaState.NEWER}
 
     async def _event_listener(self) -> bool:
         return self._engines.log.notifier.listening.is_set()
 
     async def _worker(self) -> bool:
-        return await executions.count_workers(self._engines.database) > 0
+        return await executions.count_workers(self._engines.database.aside) > 0
 
     async def _runtime(self) -> bool:
         return (await self._engines.runtime.health()).is_healthy

@@ -17,7 +17,7 @@ async def test_a_duty_is_done_again_and_again_also_after_a_round_that_failed() -
         if len(rounds) == 2:
             raise OSError("The database is away.")
 
-    task = asyncio.create_task(repeat(duty, seconds=0))
+    task = asyncio.create_task(repeat("count", duty, seconds=0))
     await until(lambda: len(rounds) >= 4)
     task.cancel()
     with suppress(asyncio.CancelledError):
