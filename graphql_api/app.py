@@ -1,10 +1,11 @@
 """The composition root: settings become adapters, an application and a worker. The only place that knows them all."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from functools import partial
+from typing import Any
 
 from pydantic import SecretStr
 from sqlalchemy import URL
@@ -145,8 +146,11 @@ async def running(engines: Engines, *, with_worker: bool) -> AsyncIterator[None]
         stack.push_async_callback(engines.database.close)
         stack.push_async_callback(engines.runtime.close)
         await stack.enter_async_context(engines.log.running())
+        look = partial(engines.presence.look, engines.database)
+        duties = [repeat("end_connections", look, seconds=engines.limits.unchecked_access.total_seconds())]
         if with_worker:
-            await stack.enter_async_context(_working(engines))
+            duties += _workers_duties(engines)
+        await stack.enter_async_context(_doing(duties))
         yield
 
 
@@ -155,17 +159,19 @@ def make_worker(engines: Engines) -> Worker:
     return Worker(engines.database, engines.log, engines.runtime, ProposalOutcomes(engines.log))
 
 
-@asynccontextmanager
-async def _working(engines: Engines) -> AsyncIterator[None]:
+def _workers_duties(engines: Engines) -> list[Coroutine[Any, Any, None]]:
     """Run executions, and do what has to be done now and then."""
     expire = partial(expire_undecided, engines.database, engines.log, lifetime=engines.limits.proposal_lifetime)
+    return [make_worker(engines).run(), repeat("expire_proposals", expire, seconds=EXPIRY_SECONDS)]
+
+
+@asynccontextmanager
+async def _doing(duties: Iterable[Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+    """Do duties in the background until the context ends."""
     async with asyncio.TaskGroup() as tasks:
-        working = [
-            tasks.create_task(make_worker(engines).run()),
-            tasks.create_task(repeat("expire_proposals", expire, seconds=EXPIRY_SECONDS)),
-        ]
+        doing = [tasks.create_task(duty) for duty in duties]
         try:
             yield
         finally:
-            for task in working:
+            for task in doing:
                 task.cancel()

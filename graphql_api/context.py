@@ -8,6 +8,7 @@ from uuid import uuid4
 
 from graphql_api.events.log import EventLog
 from graphql_api.identity.actor import Actor
+from graphql_api.identity.presence import Presence
 from graphql_api.identity.tokens import TokenKeys
 from graphql_api.kit.columns import now
 from graphql_api.kit.database import Database
@@ -43,6 +44,7 @@ class Engines:
     circuit: Circuit
     keys: TokenKeys
     limits: Limits = field(default_factory=Limits)
+    presence: Presence = field(default_factory=Presence)
 
 
 @dataclass(slots=True)

@@ -17,6 +17,7 @@ from graphql_api.authoring.types.info import Info
 from graphql_api.authoring.types.proposal_events import ProposalEvent, proposal_event
 from graphql_api.authoring.types.workflow_events import WorkflowEvent, workflow_event
 from graphql_api.events.cursors import decode_cursor
+from graphql_api.identity.sessions import check_enabled
 from graphql_api.kit.columns import now
 from graphql_api.kit.errors import DomainError, Forbidden, NotFound, Unauthenticated
 from graphql_api.kit.ids import key_of
@@ -134,6 +135,7 @@ async def _end_of_access(info: Info, workflow_id: UUID) -> DomainError:
             wait = min(wait, context.expires_at - now())
         await asyncio.sleep(max(0.0, wait.total_seconds()))
         try:
+            await check_enabled(context.database, context.actor)
             if await context.loader(Loaders).workflow.load(workflow_id) is None:
                 return Forbidden("You may not see this workflow any more.", subject_id=workflow_id)
         except Unauthenticated as error:

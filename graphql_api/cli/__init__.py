@@ -47,7 +47,7 @@ _COMMANDS = {
     "serve": _Command("serving", "Serve the API, for production."),
     "worker": _Command("serving", "Run agents in the background, for production."),
     "db": _Command("db", "Migrate the database's schema, or check it."),
-    "users": _Command("users", "Make accounts."),
+    "users": _Command("users", "Make accounts, disable and enable them."),
     "schema": _Command("schema_file", "Write the GraphQL schema to a file, or compare it."),
 }
 

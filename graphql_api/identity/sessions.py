@@ -21,6 +21,9 @@ from graphql_api.kit.errors import Unauthenticated
 REFRESH_TOKEN_LIFETIME = timedelta(days=30)
 _REFRESH_TOKEN_BYTES = 32
 
+DISABLED = "This account can't sign in."
+"""What somebody is told who is disabled, or gone."""
+
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
@@ -46,10 +49,14 @@ async def login(database: Database, keys: TokenKeys, *, email: str, password: st
     """
     async with database.transaction() as session:
         user = await users.by_email(session, email)
-    if not await matches(password, user.password_hash if user else None) or user is None or user.disabled_at:
-        raise InvalidCredentials("The e-mail address or the password is not right.", path=["input"])
+    refusal = InvalidCredentials("The e-mail address or the password is not right.", path=["input"])
+    if not await matches(password, user.password_hash if user else None) or user is None:
+        raise refusal
     async with database.transaction() as session:
-        return await _issue(session, keys, user, family_id=uuid4())
+        held = await session.get(User, user.id, with_for_update={"key_share": True})
+        if held is None or held.disabled_at:
+            raise refusal
+        return await _issue(session, keys, held, family_id=uuid4())
 
 
 async def refresh(database: Database, keys: TokenKeys, *, refresh_token: str) -> SignedIn:
@@ -93,8 +100,19 @@ async def authenticate(database: Database, keys: TokenKeys, access_token: str) -
     async with database.transaction() as session:
         user = await session.get(User, user_id)
     if user is None or user.disabled_at:
-        raise Unauthenticated("This account can't sign in.")
+        raise Unauthenticated(DISABLED)
     return Actor(user_id, is_admin=UserRole.ADMIN.value in user.roles), expires_at
+
+
+async def check_enabled(database: Database, actor: Actor) -> None:
+    """Check that somebody who is signed in for a while may still be.
+
+    Raises:
+        Unauthenticated: When they are gone or disabled.
+    """
+    async with database.transaction() as session:
+        if await users.disabled_among(session, {actor.user_id}):
+            raise Unauthenticated(DISABLED)
 
 
 async def _issue(session: Session, keys: TokenKeys, user: User, *, family_id: UUID) -> SignedIn:

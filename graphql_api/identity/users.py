@@ -1,4 +1,4 @@
-"""Users: making them and finding them."""
+"""Users: making, finding, disabling them."""
 
 import unicodedata
 from collections.abc import Collection
@@ -6,12 +6,13 @@ from uuid import UUID
 
 from email_validator import EmailNotValidError, validate_email
 from sqlalchemy.exc import IntegrityError
-from sqlmodel import col, select
+from sqlmodel import col, select, update
 
-from graphql_api.identity.models import User, UserRole
+from graphql_api.identity.models import RefreshToken, User, UserRole
 from graphql_api.identity.passwords import MAX_PASSWORD_LENGTH, MIN_PASSWORD_LENGTH, hash_password
+from graphql_api.kit.columns import now
 from graphql_api.kit.database import Database, Session
-from graphql_api.kit.errors import AlreadyExists, Invalid
+from graphql_api.kit.errors import AlreadyExists, Invalid, NotFound
 from graphql_api.kit.texts import checked_text, is_storable
 
 MAX_NAME_LENGTH = 200
@@ -55,6 +56,38 @@ async def create(database: Database, *, email: str, name: str, password: str, is
     return user
 
 
+async def disable(database: Database, email: str) -> User:
+    """Keep somebody out: their sessions end at once, their open connections within half a minute.
+
+    Raises:
+        NotFound: When there is no such user.
+    """
+    async with database.transaction() as session:
+        user = await _held(session, email)
+        user.disabled_at = user.disabled_at or now()
+        is_theirs = (col(RefreshToken.user_id) == user.id, col(RefreshToken.revoked_at).is_(None))
+        await session.execute(update(RefreshToken).where(*is_theirs).values(revoked_at=now()))
+    return user
+
+
+async def enable(database: Database, email: str) -> User:
+    """Let somebody sign in again; what was ended stays ended.
+
+    Raises:
+        NotFound: When there is no such user.
+    """
+    async with database.transaction() as session:
+        user = await _held(session, email)
+        user.disabled_at = None
+    return user
+
+
+async def disabled_among(session: Session, ids: Collection[UUID]) -> set[UUID]:
+    """Pick those who may not do anything any more: they are disabled, or gone."""
+    enabled = select(User.id).where(col(User.id).in_(ids), col(User.disabled_at).is_(None))
+    return set(ids) - set((await session.exec(enabled)).all())
+
+
 async def by_email(session: Session, email: str) -> User | None:
     """Find a user by address, whatever its case."""
     if not is_storable(email):
@@ -66,3 +99,12 @@ async def by_ids(session: Session, ids: Collection[UUID]) -> dict[UUID, User]:
     """Find users by their keys."""
     rows = await session.exec(select(User).where(col(User.id).in_(ids)))
     return {user.id: user for user in rows}
+
+
+async def _held(session: Session, email: str) -> User:
+    """Find a user and lock them, so that no session of theirs begins or goes on meanwhile."""
+    query = select(User).where(User.email == normal_email(email)).with_for_update()
+    user = (await session.exec(query)).first() if is_storable(email) else None
+    if user is None:
+        raise NotFound(f"There is no user {email!r}.", path=["email"])
+    return user

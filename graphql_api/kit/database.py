@@ -17,6 +17,12 @@ from graphql_api.kit.pool import CountingPool, PoolState
 
 DRIVERS = {"postgres", "postgresql", "postgresql+asyncpg"}
 
+STATEMENT_SECONDS = 15.0
+"""What a statement of a transaction may take; PostgreSQL ends it then."""
+
+_ANSWER_SECONDS = 5.0
+"""How much longer the driver waits for the answer: a server that is cut off ends nothing."""
+
 
 class DatabaseURLError(ValueError):
     """A URL that does not name a PostgreSQL database; the message has no secret."""
@@ -62,11 +68,25 @@ class Database:
         url: From `parse_url`.
         pool_size: Connections kept for transactions; as many again may be opened in a rush.
         pool_seconds: How long a transaction waits for a connection.
+        statement_seconds: What a statement may take; None for as long as it needs, as migrations do.
     """
 
-    def __init__(self, url: URL, *, pool_size: int = 10, pool_seconds: float = 10) -> None:
+    def __init__(
+        self,
+        url: URL,
+        *,
+        pool_size: int = 10,
+        pool_seconds: float = 10,
+        statement_seconds: float | None = STATEMENT_SECONDS,
+    ) -> None:
         self.url = url
         self._aside: Database | None = None
+        options: dict[str, Any] = {}
+        if statement_seconds is not None:
+            options = {
+                "command_timeout": statement_seconds + _ANSWER_SECONDS,
+                "statement_timeout": f"{statement_seconds * 1000:.0f}",
+            }
         self.engine = create_async_engine(
             url,
             poolclass=CountingPool,
@@ -77,7 +97,7 @@ class Database:
             hide_parameters=True,
             json_serializer=lambda value: orjson.dumps(value).decode(),
             json_deserializer=orjson.loads,
-            async_creator=partial(self._connect, application_name="orchestrator", jit="off"),
+            async_creator=partial(self._connect, application_name="orchestrator", jit="off", **options),
         )
 
     @asynccontextmanager
@@ -117,7 +137,7 @@ class Database:
             await self._aside.close()
         await self.engine.dispose()
 
-    async def _connect(self, **settings: str) -> asyncpg.Connection:
+    async def _connect(self, command_timeout: float | None = None, **settings: str) -> asyncpg.Connection:
         """Let the driver read the address, so that `sslmode` and its kin mean what they mean to psql."""
         dsn = self.url.set(drivername="postgresql").render_as_string(hide_password=False)
-        return await asyncpg.connect(dsn, timeout=10, server_settings=settings)
+        return await asyncpg.connect(dsn, timeout=10, command_timeout=command_timeout, server_settings=settings)

@@ -90,8 +90,13 @@ async def _run(database: Database, step: Callable[[Config], Any]) -> None:
         except CommandError as error:
             raise MigrationError(str(error)) from error
 
-    async with database.engine.begin() as connection:
-        await connection.run_sync(run)
+    # A migration, and waiting for that of another process, may take longer than a request's statements.
+    unhurried = Database(database.url, pool_size=1, statement_seconds=None)
+    try:
+        async with unhurried.engine.begin() as connection:
+            await connection.run_sync(run)
+    finally:
+        await unhurried.close()
 
 
 def _config(connection: Connection | None = None) -> Config:

@@ -1,7 +1,7 @@
 """Who sends a request."""
 
 from graphql_api.context import Context, Engines
-from graphql_api.identity.sessions import authenticate
+from graphql_api.identity.sessions import authenticate, check_enabled
 from graphql_api.kit.errors import Unauthenticated
 
 _BEARER = "bearer "
@@ -23,3 +23,14 @@ async def signed_in(engines: Engines, authorization: str | None) -> Context:
     except Unauthenticated as error:
         return Context(engines, refusal=error)
     return Context(engines, signed_in=actor, expires_at=expires_at)
+
+
+async def for_operation(connection: Context) -> Context:
+    """Make the context of one more operation on a connection, whose user may have been disabled meanwhile."""
+    context = connection.for_operation()
+    if context.signed_in is not None:
+        try:
+            await check_enabled(context.database, context.signed_in)
+        except Unauthenticated as error:
+            context.refusal = error
+    return context

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from contextlib import aclosing, suppress
 from typing import Any, ClassVar, cast
+from uuid import uuid4
 
 import structlog
 from graphql import GraphQLError
@@ -17,8 +18,9 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.types import Connec
 from strawberry.types.execution import ExecutionResult
 
 from graphql_api.context import Context
+from graphql_api.identity.sessions import DISABLED
 from graphql_api.kit.errors import BROKEN, ErrorCode
-from graphql_api.transport.credentials import signed_in
+from graphql_api.transport.credentials import for_operation, signed_in
 from graphql_api.transport.delivery.delivery import Delivery
 from graphql_api.transport.delivery.outlets import outlet_of
 from graphql_api.transport.delivery.plans import Plans
@@ -72,18 +74,36 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
                 await self.websocket.close(code=UNAUTHORIZED, reason="Unauthorized")
                 return
         await super().handle_connection_init(cast("ConnectionInitMessage", {**message, "payload": payload}))
+        if self.connection_acknowledged and self.context.signed_in is not None:
+            self.context.engines.presence.enter(self.context.signed_in.user_id, self.leave)
+
+    async def shutdown(self) -> None:
+        """Let go of the connection."""
+        if self.context.signed_in is not None:
+            self.context.engines.presence.exit(self.context.signed_in.user_id, self.leave)
+        await super().shutdown()
+
+    async def leave(self) -> None:
+        """End a connection whose user was disabled: each operation is told, then it closes."""
+        for operation in list(self.operations.values()):
+            if operation.task is not None:
+                operation.task.cancel()
+            with suppress(WebSocketDisconnected):
+                await operation.send_initial_errors([_error(DISABLED, ErrorCode.UNAUTHENTICATED, uuid4().hex)])
+        await self.websocket.close(code=UNAUTHORIZED, reason="Unauthorized")
 
     async def run_operation(self, operation: Operation[Context, None]) -> None:
         """Run one operation to its end; an error in it is its own and never the connection's."""
-        context = self.context.for_operation()
+        context = self.context
         try:
+            context = await for_operation(self.context)
             await self._run(operation, context)
         except WebSocketDisconnected:
             self.operations.pop(operation.id, None)
         except Exception:  # noqa: BLE001 - whatever broke, the client is told, and the connection goes on
             _log.exception("operation_broke", request_id=context.request_id)
             with suppress(WebSocketDisconnected):
-                await operation.send_initial_errors([_broken(context)])
+                await operation.send_initial_errors([_error(BROKEN, ErrorCode.INTERNAL_ERROR, context.request_id)])
 
     async def _run(self, operation: Operation[Context, None], context: Context) -> None:
         outlet = outlet_of(cast("ASGIWebSocketAdapter", self.websocket).ws)
@@ -112,9 +132,8 @@ def _is_refusal(result: ExecutionResult) -> bool:
     return result.data is None and bool(result.errors) and all(error.path is None for error in result.errors or ())
 
 
-def _broken(context: Context) -> GraphQLError:
-    extensions = {"code": ErrorCode.INTERNAL_ERROR.value, "requestId": context.request_id}
-    return GraphQLError(BROKEN, extensions=extensions)
+def _error(message: str, code: ErrorCode, request_id: str) -> GraphQLError:
+    return GraphQLError(message, extensions={"code": code.value, "requestId": request_id})
 
 
 def _credentials(payload: Mapping[str, Any]) -> str | None:

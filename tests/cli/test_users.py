@@ -72,3 +72,19 @@ class TestCreate:
     def test_bytes_that_are_no_text_are_refused(self, invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("sys.stdin", TextIOWrapper(BytesIO(b"\xff\xfe\n"), encoding="utf-8"))
         assert_one_line(invoke(*CREATE), "not UTF-8")
+
+
+class TestDisable:
+    async def test_an_account_is_disabled_and_enabled(self, invoke: Invoke, accounts: Database) -> None:
+        invoke.type("long enough pw")
+        await invoke.off_loop(*CREATE)
+
+        disabled = await invoke.off_loop("users", "disable", "ADA@example.com")
+        enabled = await invoke.off_loop("users", "enable", "ada@example.com")
+
+        assert disabled == (0, "Disabled the account of Ada <ada@example.com>: all its sessions are ended.\n", "")
+        assert enabled == (0, "Enabled the account of Ada <ada@example.com>: they may sign in.\n", "")
+
+    @pytest.mark.parametrize("command", ["disable", "enable"])
+    async def test_who_is_not_there_is_told(self, invoke: Invoke, accounts: Database, command: str) -> None:
+        assert_one_line(await invoke.off_loop("users", command, "bob@example.com"), "no user 'bob@example.com'")

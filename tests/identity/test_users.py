@@ -9,7 +9,7 @@ from graphql_api.identity.loaders import user_loader
 from graphql_api.identity.models import User
 from graphql_api.identity.passwords import matches
 from graphql_api.kit.database import Database
-from graphql_api.kit.errors import AlreadyExists, Invalid
+from graphql_api.kit.errors import AlreadyExists, Invalid, NotFound
 
 pytestmark = pytest.mark.anyio
 
@@ -69,6 +69,32 @@ class TestCreate:
             await users.create(database, **arguments)
         assert refusal.value.path == ["input", field]
         assert await find(database, email) is None
+
+
+class TestDisable:
+    async def test_it_says_since_when_and_a_second_time_changes_nothing(
+        self, database: Database, make_user: MakeUser
+    ) -> None:
+        user = await make_user()
+        first = await users.disable(database, user.email.upper())
+        second = await users.disable(database, user.email)
+        assert first.disabled_at is not None
+        assert second.disabled_at == first.disabled_at
+        assert (await users.enable(database, user.email)).disabled_at is None
+
+    @pytest.mark.parametrize("email", ["nobody@example.com", "a\x00@example.com", ""])
+    async def test_who_is_not_there_is_not_found(self, database: Database, email: str) -> None:
+        for change in (users.disable, users.enable):
+            with pytest.raises(NotFound):
+                await change(database, email)
+
+
+class TestDisabledAmong:
+    async def test_they_are_picked_and_so_are_those_who_are_gone(self, database: Database, make_user: MakeUser) -> None:
+        ada, eve, nobody = await make_user(), await make_user(), uuid4()
+        await users.disable(database, eve.email)
+        async with database.transaction() as session:
+            assert await users.disabled_among(session, [ada.id, eve.id, nobody]) == {eve.id, nobody}
 
 
 class TestByEmail:

@@ -3,6 +3,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from graphql_api.kit.database import Database, DatabaseURLError, parse_url
 
@@ -115,3 +116,27 @@ class TestConnect:
         async with picky.transaction() as session:
             assert (await session.execute(text("SELECT 1"))).scalar_one() == 1
         await picky.close()
+
+
+class TestStatementTimeout:
+    async def test_a_statement_that_takes_too_long_is_ended_and_the_next_runs(self, database: Database) -> None:
+        hurried = Database(database.url, pool_size=1, statement_seconds=0.05)
+        try:
+            with pytest.raises(DBAPIError, match="statement timeout"):
+                async with hurried.transaction() as session:
+                    await session.execute(text("SELECT pg_sleep(60)"))
+            async with hurried.transaction() as session:
+                assert (await session.execute(text("SELECT 1"))).scalar_one() == 1
+        finally:
+            await hurried.close()
+
+    async def test_there_is_one_unless_somebody_has_time(self, database: Database) -> None:
+        unhurried = Database(database.url, pool_size=1, statement_seconds=None)
+        try:
+            timeouts = []
+            for each in (database, unhurried):
+                async with each.transaction() as session:
+                    timeouts.append((await session.execute(text("SHOW statement_timeout"))).scalar_one())
+        finally:
+            await unhurried.close()
+        assert timeouts == ["15s", "0"]
