@@ -183,7 +183,7 @@ class Ingest:
     ) -> NewEvent | NewLiveEvent | FilesRead:
         if not isinstance(item, FilesSnapshot):
             return progress.event(item)
-        read = await snapshots.read_files(self._database, progress.files, item.files, known=progress.unsaved)
+        read = await snapshots.read_files(self._database, progress.files, item, known=progress.unsaved)
         progress.files = read.entries
         progress.unsaved |= read.texts
         return read

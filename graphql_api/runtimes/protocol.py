@@ -140,18 +140,25 @@ class MessageDelta:
 
 @dataclass(frozen=True, slots=True)
 class FilesSnapshot:
-    """All files of the thread as the agent has them now: content by path."""
+    """Files of the thread as the agent has them now.
 
-    files: Mapping[str, str]
+    Attributes:
+        files: Content by path; None for one that the agent deleted. What is neither is refused.
+        is_partial: Whether files that are not named stand as they were; otherwise they are gone.
+    """
+
+    files: Mapping[str, Any]
+    is_partial: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class TokensUsed:
-    """Tokens that one model call cost."""
+    """Tokens that one model call cost; they count once for each message that is named."""
 
     model: str | None
     input_tokens: int
     output_tokens: int
+    message_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

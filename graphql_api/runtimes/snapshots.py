@@ -27,6 +27,7 @@ from graphql_api.kit.files import (
     entry_of,
 )
 from graphql_api.runtimes.models import ExecutionFile
+from graphql_api.runtimes.protocol import FilesSnapshot
 from graphql_api.runtimes.storable import storable_text
 
 MAX_REFUSALS = 100
@@ -53,7 +54,7 @@ class FilesRead:
 
 
 async def read_files(
-    database: Database, before: Mapping[str, FileEntry], files: Mapping[str, str], *, known: Mapping[str, str]
+    database: Database, before: Mapping[str, FileEntry], snapshot: FilesSnapshot, *, known: Mapping[str, str]
 ) -> FilesRead:
     """Take the files of a runtime that may stand in a draft, and compare them with those before.
 
@@ -62,10 +63,10 @@ async def read_files(
     Args:
         database: Where contents are.
         before: The files before, by path.
-        files: Content by path, as the runtime has them.
+        snapshot: The files as the runtime has them.
         known: Contents by digest that are not stored yet.
     """
-    entries, texts, refusals = await asyncio.to_thread(_check, files, before, now())
+    entries, texts, refusals = await asyncio.to_thread(_check, snapshot, before, now())
     digests = changed_digests(before, entries)
     texts = {digest: text for digest, text in texts.items() if digest in digests}
     at_hand = {**known, **texts}
@@ -77,13 +78,14 @@ async def read_files(
 
 
 def _check(
-    files: Mapping[str, str], before: Mapping[str, FileEntry], moment: datetime
+    snapshot: FilesSnapshot, before: Mapping[str, FileEntry], moment: datetime
 ) -> tuple[dict[str, FileEntry], dict[str, str], dict[str, str]]:
     """Give the entries, texts and refusals of a snapshot; what stood before is never crowded out by what is new."""
-    entries: dict[str, FileEntry] = {}
+    files = snapshot.files
+    entries = {path: entry for path, entry in before.items() if path not in files} if snapshot.is_partial else {}
     texts: dict[str, str] = {}
     refusals: dict[str, str] = {}
-    for path in sorted(files, key=lambda path: path not in before):
+    for path in sorted((path for path in files if files[path] is not None), key=lambda path: path not in before):
         earlier = before.get(path)
         try:
             entry = _entry(path, files[path], moment, earlier, is_full=len(entries) >= MAX_FILES)

@@ -1,3 +1,4 @@
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -8,6 +9,7 @@ from graphql_api.events.records import NewEvent
 from graphql_api.kit import contents
 from graphql_api.kit.files import MAX_FILE_BYTES, MAX_FILES, FileChangeKind, FileEntry, FileType, digest_of, entry_of
 from graphql_api.runtimes import executions, snapshots
+from graphql_api.runtimes.protocol import FilesSnapshot
 from graphql_api.runtimes.snapshots import FilesRead
 
 pytestmark = pytest.mark.anyio
@@ -19,9 +21,15 @@ def entries(**texts: str) -> dict[str, FileEntry]:
     return {f"{name}.md": entry_of(f"{name}.md", text, LONG_AGO) for name, text in texts.items()}
 
 
-async def read(engine: Engine, before: dict[str, FileEntry], files: dict[str, str], **known: str) -> FilesRead:
+async def read(
+    engine: Engine, before: dict[str, FileEntry], files: Mapping[str, str | None], **known: str
+) -> FilesRead:
+    return await take(engine, before, FilesSnapshot(files), **known)
+
+
+async def take(engine: Engine, before: dict[str, FileEntry], snapshot: FilesSnapshot, **known: str) -> FilesRead:
     texts = {digest_of(text): text for text in known.values()}
-    return await snapshots.read_files(engine.database, before, files, known=texts)
+    return await snapshots.read_files(engine.database, before, snapshot, known=texts)
 
 
 class TestReadFiles:
@@ -37,6 +45,29 @@ class TestReadFiles:
         ]
         assert sorted(result.texts.values()) == ["1\n3\n4\n", "{}"]
         assert result.refusals == {}
+
+    async def test_a_part_of_the_files_leaves_the_others_as_they_are(self, engine: Engine) -> None:
+        before = entries(kept="k\n", gone="x\n", edited="1\n")
+
+        result = await take(
+            engine,
+            before,
+            FilesSnapshot({"gone.md": None, "never.md": None, "edited.md": "2\n"}, is_partial=True),
+            gone="x\n",
+            edited="1\n",
+        )
+
+        assert [(change.path, change.kind) for change in result.changes] == [
+            ("edited.md", FileChangeKind.MODIFIED),
+            ("gone.md", FileChangeKind.DELETED),
+        ]
+        assert result.entries["kept.md"] == before["kept.md"]
+        assert result.refusals == {}
+
+    async def test_what_is_null_is_deleted(self, engine: Engine) -> None:
+        result = await read(engine, entries(a="x\n"), {"a.md": None}, a="x\n")
+
+        assert [(change.path, change.kind) for change in result.changes] == [("a.md", FileChangeKind.DELETED)]
 
     async def test_contents_that_are_not_stored_yet_are_known(self, engine: Engine) -> None:
         result = await read(engine, entries(a="old\n"), {"a.md": "new\n"}, a="old\n")
@@ -64,7 +95,7 @@ class TestReadFiles:
         assert "\x00" not in refused
         refused.encode()
 
-    @pytest.mark.parametrize("content", ["a\x00", "\ud800", "x" * (MAX_FILE_BYTES + 1), None, 5, ["line"]])
+    @pytest.mark.parametrize("content", ["a\x00", "\ud800", "x" * (MAX_FILE_BYTES + 1), 5, ["line"]])
     async def test_a_content_that_no_file_may_have_leaves_the_last_good_one(self, engine: Engine, content: str) -> None:
         before = entries(a="good")
         result = await read(engine, before, {"a.md": content, "b.md": content})
