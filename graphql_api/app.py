@@ -23,6 +23,7 @@ from graphql_api.events.log import EventLog
 from graphql_api.identity.tokens import TokenKeys
 from graphql_api.kit.database import Database
 from graphql_api.kit.duties import repeat
+from graphql_api.kit.rates import Rates
 from graphql_api.runtimes.addresses import RuntimeAddress
 from graphql_api.runtimes.circuit import Circuit
 from graphql_api.runtimes.embedded.adapter import EmbeddedRuntime
@@ -83,6 +84,7 @@ def make_engines(settings: Settings, database_url: URL, secrets: tuple[str, ...]
         runtime=GuardedRuntime(runtime, circuit),
         circuit=circuit,
         keys=TokenKeys(secrets, issuer=settings.jwt_issuer, audience=settings.jwt_audience),
+        rates=Rates(database),
         limits=Limits(
             concurrent_refinements=settings.max_concurrent_refinements,
             proposal_lifetime=timedelta(hours=settings.proposal_ttl_hours),
@@ -162,7 +164,11 @@ def make_worker(engines: Engines) -> Worker:
 def _workers_duties(engines: Engines) -> list[Coroutine[Any, Any, None]]:
     """Run executions, and do what has to be done now and then."""
     expire = partial(expire_undecided, engines.database, engines.log, lifetime=engines.limits.proposal_lifetime)
-    return [make_worker(engines).run(), repeat("expire_proposals", expire, seconds=EXPIRY_SECONDS)]
+    return [
+        make_worker(engines).run(),
+        repeat("expire_proposals", expire, seconds=EXPIRY_SECONDS),
+        repeat("forget_rates", engines.rates.forget_expired, seconds=EXPIRY_SECONDS),
+    ]
 
 
 @asynccontextmanager

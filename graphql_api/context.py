@@ -13,8 +13,13 @@ from graphql_api.identity.tokens import TokenKeys
 from graphql_api.kit.columns import now
 from graphql_api.kit.database import Database
 from graphql_api.kit.errors import Unauthenticated
+from graphql_api.kit.rates import Rate, Rates
 from graphql_api.runtimes.circuit import Circuit
 from graphql_api.runtimes.protocol import AgentRuntime
+
+MUTATIONS = Rate("mutations", "600/minute")
+REFINEMENTS = Rate("refinements", "120/minute")
+SUBSCRIPTIONS = Rate("subscriptions", "600/minute")
 
 Loader = TypeVar("Loader")
 
@@ -27,11 +32,17 @@ class Limits:
         concurrent_refinements: Proposals that are pending or processing at once.
         proposal_lifetime: How long an ended proposal waits for a decision.
         unchecked_access: How long a subscription goes on before its access is checked again.
+        mutations: How often a user, or an address that nobody is signed in from, may change something.
+        refinements: How often a user may ask for a refinement.
+        subscriptions: How often a user or an address may subscribe.
     """
 
     concurrent_refinements: int = 10
     proposal_lifetime: timedelta = timedelta(hours=24)
     unchecked_access: timedelta = timedelta(seconds=15)
+    mutations: Rate = MUTATIONS
+    refinements: Rate = REFINEMENTS
+    subscriptions: Rate = SUBSCRIPTIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +54,7 @@ class Engines:
     runtime: AgentRuntime
     circuit: Circuit
     keys: TokenKeys
+    rates: Rates
     limits: Limits = field(default_factory=Limits)
     presence: Presence = field(default_factory=Presence)
 
@@ -55,6 +67,7 @@ class Context:
         engines: What the process has one of.
         signed_in: Who asks; None for anonymous callers.
         expires_at: When the token that signed them in expires.
+        address: Where the request comes from, as far as rates are concerned; empty when that is not known.
         request_id: Finds the request in the logs.
         refusal: Why the credentials of the request were refused; None when there were none, or they are right.
     """
@@ -62,6 +75,7 @@ class Context:
     engines: Engines
     signed_in: Actor | None = None
     expires_at: datetime | None = None
+    address: str = ""
     request_id: str = field(default_factory=lambda: uuid4().hex)
     refusal: Unauthenticated | None = None
     _loaders: dict[Callable[..., Any], Any] = field(default_factory=dict)

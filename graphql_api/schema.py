@@ -92,14 +92,14 @@ class OrchestratorSchema(strawberry.Schema):
             cause = error.original_error
             while isinstance(cause, GraphQLError):
                 cause = cause.original_error
-            code = ErrorCode.VALIDATION_FAILED
+            code, told = ErrorCode.VALIDATION_FAILED, dict[str, object]()
             if isinstance(cause, DomainError):
-                code = cause.code
+                code, told = cause.code, cause.extensions
             elif cause is not None and not isinstance(cause, _UNREADABLE):
                 _log.error("operation_failed", request_id=request_id, path=error.path, exc_info=cause)
                 code = ErrorCode.INTERNAL_ERROR
                 error.message = BROKEN
-            error.extensions = {**(error.extensions or {}), "code": code.value, "requestId": request_id}
+            error.extensions = {**(error.extensions or {}), **told, "code": code.value, "requestId": request_id}
 
 
 class OperationChosen(SchemaExtension):

@@ -8,6 +8,7 @@ import graphql_api.authoring.models
 import graphql_api.events.models
 import graphql_api.identity.models
 import graphql_api.kit.contents
+import graphql_api.kit.rates
 import graphql_api.runtimes.circuit
 import graphql_api.runtimes.models  # noqa: F401 - every table must be known to the metadata
 from graphql_api.kit.columns import EnumText

@@ -7,6 +7,8 @@ DomainError
 ├── AlreadyExists       a unique name is taken
 ├── Unauthenticated     nobody is signed in
 ├── CursorInvalid       a cursor of another log, or none at all
+├── RateLimited         done too often
+├── TooComplex          an operation is larger than what is run
 ├── identity.errors     InvalidCredentials
 ├── runtimes.errors     RuntimeUnavailable
 └── authoring.errors    what only authors meet: stale revisions, locks, conflicts
@@ -39,6 +41,7 @@ class ErrorCode(Enum):
     RATE_LIMITED = "RATE_LIMITED"
     QUERY_TOO_COMPLEX = "QUERY_TOO_COMPLEX"
     DOCUMENT_NOT_TRUSTED = "DOCUMENT_NOT_TRUSTED"
+    PERSISTED_QUERY_NOT_FOUND = "PERSISTED_QUERY_NOT_FOUND"
     CURSOR_INVALID = "CURSOR_INVALID"
     INTERNAL_ERROR = "INTERNAL_ERROR"
 
@@ -61,6 +64,11 @@ class DomainError(Exception):
         super().__init__(message)
         self.message = message
         self.path = None if path is None else list(path)
+
+    @property
+    def extensions(self) -> dict[str, object]:
+        """What a top-level error says to programs, beside its code."""
+        return {}
 
 
 class Invalid(DomainError):
@@ -116,3 +124,44 @@ class CursorInvalid(DomainError):
     """A cursor of another log, of the future, or not a cursor at all."""
 
     code = ErrorCode.CURSOR_INVALID
+
+
+class RateLimited(DomainError):
+    """Somebody did something too often.
+
+    Args:
+        message: What, and when to try again.
+        retry_after: Seconds until then, 1 or more.
+    """
+
+    code = ErrorCode.RATE_LIMITED
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+    @property
+    def extensions(self) -> dict[str, object]:
+        """When to try again."""
+        return {"retryAfter": self.retry_after}
+
+
+class TooComplex(DomainError):
+    """An operation is larger than what is run for its caller.
+
+    Args:
+        what: What there is too much of, such as `depth`.
+        figure: How much there is; at least, where counting stopped at the limit.
+        limit: How much may be there.
+    """
+
+    code = ErrorCode.QUERY_TOO_COMPLEX
+
+    def __init__(self, what: str, figure: int, limit: int) -> None:
+        super().__init__(f"This operation is too complex: its {what} is {figure}, and at most {limit} is run.")
+        self.what, self.figure, self.limit = what, figure, limit
+
+    @property
+    def extensions(self) -> dict[str, object]:
+        """What there is too much of."""
+        return {"what": self.what, "figure": self.figure, "limit": self.limit}

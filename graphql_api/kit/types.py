@@ -53,6 +53,7 @@ described_enum(
         "RATE_LIMITED": "Too many calls: wait for `extensions.retryAfter` seconds.",
         "QUERY_TOO_COMPLEX": "The operation asks for too much at once: ask for less, or in pages.",
         "DOCUMENT_NOT_TRUSTED": "Only operations that were registered beforehand run here.",
+        "PERSISTED_QUERY_NOT_FOUND": "No operation is known by this hash: send its text along with the hash, once.",
         "CURSOR_INVALID": "The cursor is not one of this log or list.",
         "INTERNAL_ERROR": "Something broke on our side; `extensions.requestId` finds it in the logs.",
     },

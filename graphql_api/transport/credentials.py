@@ -1,28 +1,34 @@
 """Who sends a request."""
 
+from ipaddress import IPv6Address, ip_address
+
+from starlette.requests import HTTPConnection
+
 from graphql_api.context import Context, Engines
 from graphql_api.identity.sessions import authenticate, check_enabled
 from graphql_api.kit.errors import Unauthenticated
 
 _BEARER = "bearer "
+_SUBNET_BITS = 64
 
 
-async def signed_in(engines: Engines, authorization: str | None) -> Context:
+async def signed_in(engines: Engines, authorization: str | None, *, address: str = "") -> Context:
     """Make the context of a request that came with these credentials, or with none.
 
     Args:
         engines: What the process has one of.
         authorization: `Bearer <access token>`, or the token alone.
+        address: From `address_of`.
     """
     if not authorization:
-        return Context(engines)
+        return Context(engines, address=address)
     is_bearer = authorization[: len(_BEARER)].lower() == _BEARER
     token = authorization[len(_BEARER) :] if is_bearer else authorization
     try:
         actor, expires_at = await authenticate(engines.database, engines.keys, token.strip())
     except Unauthenticated as error:
-        return Context(engines, refusal=error)
-    return Context(engines, signed_in=actor, expires_at=expires_at)
+        return Context(engines, address=address, refusal=error)
+    return Context(engines, signed_in=actor, expires_at=expires_at, address=address)
 
 
 async def for_operation(connection: Context) -> Context:
@@ -34,3 +40,17 @@ async def for_operation(connection: Context) -> Context:
         except Unauthenticated as error:
             context.refusal = error
     return context
+
+
+def address_of(connection: HTTPConnection) -> str:
+    """Tell where a request comes from: an IPv4 address, or the network of an IPv6 one, all of which one caller has."""
+    host = connection.client.host if connection.client is not None else ""
+    try:
+        address = ip_address(host.partition("%")[0])
+    except ValueError:
+        return host
+    if not isinstance(address, IPv6Address):
+        return str(address)
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return f"{IPv6Address(int(address) >> _SUBNET_BITS << _SUBNET_BITS)}/{128 - _SUBNET_BITS}"

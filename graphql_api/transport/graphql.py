@@ -34,7 +34,7 @@ from strawberry.types.graphql import OperationType
 
 from graphql_api.context import Context, Engines
 from graphql_api.kit.errors import BROKEN, ErrorCode
-from graphql_api.transport.credentials import signed_in
+from graphql_api.transport.credentials import address_of, signed_in
 from graphql_api.transport.graphiql_page import GraphiQL
 from graphql_api.transport.streams import ServerSentEvents
 from graphql_api.transport.websocket import WebSocketAdapter, WebSocketHandler
@@ -114,7 +114,7 @@ class GraphQLApp(GraphQL[Context, None]):
 
     async def get_context(self, request: HTTPConnection, response: Response | WebSocket) -> Context:  # noqa: ARG002 - the signature is Strawberry's
         """Make the context of a request, or of a connection until its `connection_init`."""
-        return await signed_in(self.engines, request.headers.get("authorization"))
+        return await signed_in(self.engines, request.headers.get("authorization"), address=address_of(request))
 
     def should_render_graphql_ide(self, request: BaseRequestProtocol) -> bool:
         """Show the page to those who ask for HTML, and to nobody else."""

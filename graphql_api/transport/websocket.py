@@ -69,7 +69,7 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
         if isinstance(payload, dict) and not self.connection_init_received:
             credentials = _credentials(payload)
             if credentials:
-                self.context = await signed_in(self.context.engines, credentials)
+                self.context = await signed_in(self.context.engines, credentials, address=self.context.address)
             if self.context.refusal is not None:
                 await self.websocket.close(code=UNAUTHORIZED, reason="Unauthorized")
                 return

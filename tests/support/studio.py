@@ -21,6 +21,7 @@ from graphql_api.kit import contents
 from graphql_api.kit.columns import now
 from graphql_api.kit.database import Database
 from graphql_api.kit.files import changed_digests, changes_between, entry_of
+from graphql_api.kit.rates import Rates
 from graphql_api.runtimes import executions, snapshots
 from graphql_api.runtimes.circuit import Circuit
 from graphql_api.runtimes.embedded.adapter import EmbeddedRuntime
@@ -110,6 +111,7 @@ class Studio:
             runtime=EmbeddedRuntime(),
             circuit=Circuit(database, "embedded"),
             keys=TokenKeys(("a secret of at least thirty-two bytes",)),
+            rates=Rates(database),
             limits=Limits(concurrent_refinements=1000),
         )
         self.anonymous = Api(self.engines, None)
