@@ -1,7 +1,6 @@
 """The composition root: settings become adapters, an application and a worker. The only place that knows them all."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from functools import partial
@@ -16,13 +15,15 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route, WebSocketRoute
 
+from graphql_api.authoring.access import lost_access
 from graphql_api.authoring.expiry import expire_undecided
 from graphql_api.authoring.outcomes import ProposalOutcomes
 from graphql_api.context import Engines, Limits
 from graphql_api.events.log import EventLog
+from graphql_api.events.watches import Watches
 from graphql_api.identity.tokens import TokenKeys
 from graphql_api.kit.database import Database
-from graphql_api.kit.duties import repeat
+from graphql_api.kit.duties import background, repeat
 from graphql_api.kit.rates import Rates
 from graphql_api.runtimes.addresses import RuntimeAddress
 from graphql_api.runtimes.circuit import Circuit
@@ -83,6 +84,7 @@ def make_engines(settings: Settings, database_url: URL, secrets: tuple[str, ...]
         log=EventLog(database),
         runtime=GuardedRuntime(runtime, circuit),
         circuit=circuit,
+        watches=Watches(partial(lost_access, database)),
         keys=TokenKeys(secrets, issuer=settings.jwt_issuer, audience=settings.jwt_audience),
         rates=Rates(database),
         limits=Limits(
@@ -148,11 +150,14 @@ async def running(engines: Engines, *, with_worker: bool) -> AsyncIterator[None]
         stack.push_async_callback(engines.database.close)
         stack.push_async_callback(engines.runtime.close)
         await stack.enter_async_context(engines.log.running())
-        look = partial(engines.presence.look, engines.database)
-        duties = [repeat("end_connections", look, seconds=engines.limits.unchecked_access.total_seconds())]
+        period = engines.limits.unchecked_access.total_seconds()
+        duties = [
+            repeat("end_connections", partial(engines.presence.look, engines.database), seconds=period),
+            repeat("check_access", engines.watches.check, seconds=period),
+        ]
         if with_worker:
             duties += _workers_duties(engines)
-        await stack.enter_async_context(_doing(duties))
+        await stack.enter_async_context(background(*duties))
         yield
 
 
@@ -169,15 +174,3 @@ def _workers_duties(engines: Engines) -> list[Coroutine[Any, Any, None]]:
         repeat("expire_proposals", expire, seconds=EXPIRY_SECONDS),
         repeat("forget_rates", engines.rates.forget_expired, seconds=EXPIRY_SECONDS),
     ]
-
-
-@asynccontextmanager
-async def _doing(duties: Iterable[Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
-    """Do duties in the background until the context ends."""
-    async with asyncio.TaskGroup() as tasks:
-        doing = [tasks.create_task(duty) for duty in duties]
-        try:
-            yield
-        finally:
-            for task in doing:
-                task.cancel()

@@ -7,6 +7,7 @@ from typing import Any, TypeVar, cast
 from uuid import uuid4
 
 from graphql_api.events.log import EventLog
+from graphql_api.events.watches import Watches, expired
 from graphql_api.identity.actor import Actor
 from graphql_api.identity.presence import Presence
 from graphql_api.identity.tokens import TokenKeys
@@ -55,6 +56,7 @@ class Engines:
     circuit: Circuit
     keys: TokenKeys
     rates: Rates
+    watches: Watches
     limits: Limits = field(default_factory=Limits)
     presence: Presence = field(default_factory=Presence)
 
@@ -92,9 +94,7 @@ class Context:
         if self.signed_in is None:
             raise Unauthenticated("Sign in first: call the mutation login, and send its accessToken as a bearer token.")
         if self.expires_at is not None and self.expires_at <= now():
-            raise Unauthenticated(
-                "The access token has expired. Refresh the session, and connect again with the new one."
-            )
+            raise expired()
         return self.signed_in
 
     @property

@@ -8,10 +8,13 @@ from sqlmodel.sql.expression import SelectOfScalar
 
 from graphql_api.authoring.errors import Locked
 from graphql_api.authoring.models import AccessRole, Proposal, Workflow, WorkflowMember
+from graphql_api.events.watches import Claim
+from graphql_api.identity import users
 from graphql_api.identity.actor import Actor
+from graphql_api.identity.sessions import DISABLED
 from graphql_api.kit.columns import now
-from graphql_api.kit.database import Session
-from graphql_api.kit.errors import Forbidden, Invalid, NotFound
+from graphql_api.kit.database import Database, Session
+from graphql_api.kit.errors import DomainError, Forbidden, Invalid, NotFound, Unauthenticated
 
 RANKS = {AccessRole.VIEWER: 1, AccessRole.EDITOR: 2, AccessRole.OWNER: 3}
 
@@ -44,6 +47,28 @@ async def roles_of(session: Session, actor: Actor, workflow_ids: Sequence[UUID])
         )
     )
     return dict((await session.exec(query)).all())
+
+
+async def lost_access(database: Database, claims: Collection[Claim]) -> dict[Claim, DomainError]:
+    """Pick the claims to workflows that do not hold any more, each with the reason."""
+    people = {claim.actor.user_id for claim in claims}
+    workflows = {claim.scope for claim in claims}
+    there = select(Workflow.id).where(col(Workflow.id).in_(workflows), col(Workflow.deleted_at).is_(None))
+    members = select(WorkflowMember.user_id, WorkflowMember.workflow_id).where(
+        col(WorkflowMember.user_id).in_(people), col(WorkflowMember.workflow_id).in_(workflows)
+    )
+    async with database.transaction() as session:
+        admins = await users.able(session, people)
+        seen = set((await session.exec(there)).all())
+        memberships = set((await session.exec(members)).all())
+    lost: dict[Claim, DomainError] = {}
+    for claim in claims:
+        user, workflow = claim.actor.user_id, claim.scope
+        if user not in admins:
+            lost[claim] = Unauthenticated(DISABLED)
+        elif workflow not in seen or not (admins[user] or (user, workflow) in memberships):
+            lost[claim] = Forbidden("You may not see this workflow any more.", subject_id=workflow)
+    return lost
 
 
 async def seen_users(session: Session, actor: Actor, user_ids: Collection[UUID]) -> list[UUID]:

@@ -1,12 +1,13 @@
 """Pieces of messages while they are written: all, joined, or none."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from enum import Enum
 
 from graphql_api.events.records import LiveEvent, StoredEvent
+from graphql_api.kit.batches import Batched
 
 COALESCE_SECONDS = 0.05
 """How long pieces are joined before they are sent."""
@@ -20,84 +21,106 @@ class DeltaMode(Enum):
     NONE = "NONE"
 
 
-async def with_deltas(
-    events: AsyncGenerator[StoredEvent | LiveEvent], mode: DeltaMode
-) -> AsyncGenerator[StoredEvent | LiveEvent]:
+def with_deltas(events: Batched[StoredEvent | LiveEvent], mode: DeltaMode) -> Batched[StoredEvent | LiveEvent]:
     """Pass stored events on as they are, and live ones as the mode says.
 
     A piece that comes again, because a worker took a run over, is cut to what is new of it.
     """
+    return Batched(_joined(events) if mode is DeltaMode.COALESCED else _chosen(events, mode))
+
+
+async def _chosen(
+    events: Batched[StoredEvent | LiveEvent], mode: DeltaMode
+) -> AsyncGenerator[Sequence[StoredEvent | LiveEvent]]:
+    fresh = _Fresh()
     async with aclosing(events):
-        if mode is DeltaMode.COALESCED:
-            async with aclosing(_joined(_fresh(events))) as joined:
-                async for event in joined:
-                    yield event
-        else:
-            async with aclosing(_fresh(events)) as fresh:
-                async for event in fresh:
-                    if mode is DeltaMode.ALL or isinstance(event, StoredEvent):
-                        yield event
+        while batch := await events.batch():
+            chosen = [event for event in fresh.of(batch) if mode is DeltaMode.ALL or isinstance(event, StoredEvent)]
+            if chosen:
+                yield chosen
 
 
-async def _fresh(events: AsyncIterator[StoredEvent | LiveEvent]) -> AsyncGenerator[StoredEvent | LiveEvent]:
-    """Cut from each piece what its message has been given already."""
-    given: dict[str, int] = {}
-    async for event in events:
-        if isinstance(event, StoredEvent):
-            given.pop(str(event.payload.get("message_id")), None)
-            yield event
-            continue
-        message, offset, text = event.payload["message_id"], event.payload["offset"], event.payload["text"]
-        known = given.get(message, 0)
-        if offset + len(text) > known:
-            start = max(offset, known) if known else offset
-            given[message] = offset + len(text)
-            if start == offset:
-                yield event  # as it is, so that all who follow share what is made of it
+class _Fresh:
+    """Cuts from each piece what its message has been given already."""
+
+    def __init__(self) -> None:
+        self._given: dict[str, int] = {}
+
+    def of(self, batch: Sequence[StoredEvent | LiveEvent]) -> Iterator[StoredEvent | LiveEvent]:
+        """Give what is new in a batch."""
+        for event in batch:
+            if isinstance(event, StoredEvent):
+                if self._given:
+                    self._given.pop(str(event.payload.get("message_id")), None)
+                yield event
             else:
-                yield replace(event, payload={**event.payload, "offset": start, "text": text[start - offset :]})
+                piece = self._cut(event)
+                if piece is not None:
+                    yield piece
+
+    def _cut(self, event: LiveEvent) -> LiveEvent | None:
+        message, offset, text = event.payload["message_id"], event.payload["offset"], event.payload["text"]
+        known = self._given.get(message, 0)
+        if offset + len(text) <= known:
+            return None
+        start = max(offset, known) if known else offset
+        self._given[message] = offset + len(text)
+        if start == offset:
+            return event  # as it is, so that all who follow share what is made of it
+        return replace(event, payload={**event.payload, "offset": start, "text": text[start - offset :]})
 
 
-async def _joined(events: AsyncGenerator[StoredEvent | LiveEvent]) -> AsyncGenerator[StoredEvent | LiveEvent]:
+async def _joined(events: Batched[StoredEvent | LiveEvent]) -> AsyncGenerator[Sequence[StoredEvent | LiveEvent]]:
     """Hold a piece back for a moment, and join to it what follows of the same message."""
     clock = asyncio.get_running_loop().time
-    held, due = None, 0.0
-    following: asyncio.Future[StoredEvent | LiveEvent | None] | None = None
+    fresh, held, due = _Fresh(), None, 0.0
+    following: asyncio.Future[Sequence[StoredEvent | LiveEvent]] | None = None
     async with aclosing(events):
         try:
             while True:
                 if held is not None:
                     # Only while a piece waits for another there is a task: most events pass without one.
-                    following = following or asyncio.ensure_future(_next(events))
+                    following = following or asyncio.ensure_future(events.batch())
                     # However steadily pieces come, none waits longer than the first of those that are joined.
                     await asyncio.wait({following}, timeout=max(0.0, due - clock()))
                     if clock() >= due or not following.done():
-                        yield held
+                        yield [held]
                         held = None
                         continue
-                event = await (following or _next(events))
+                batch = await (following or events.batch())
                 following = None
-                joined = None if event is None else _join(held, event)
-                if joined is not None:
-                    held = joined
-                    continue
-                if held is not None:
-                    yield held
-                    held = None
-                if event is None:
+                passed, still_held = _join_all(held, fresh.of(batch)) if batch else ([held] if held else [], None)
+                if passed:
+                    yield passed
+                if not batch:
                     return
-                if isinstance(event, LiveEvent):
-                    held, due = event, clock() + COALESCE_SECONDS
-                else:
-                    yield event
+                if still_held is not None and (held is None or passed):
+                    due = clock() + COALESCE_SECONDS
+                held = still_held
         finally:
             if following is not None:
                 following.cancel()
                 await asyncio.gather(following, return_exceptions=True)
 
 
-async def _next(events: AsyncGenerator[StoredEvent | LiveEvent]) -> StoredEvent | LiveEvent | None:
-    return await anext(events, None)
+def _join_all(
+    held: LiveEvent | None, events: Iterable[StoredEvent | LiveEvent]
+) -> tuple[list[StoredEvent | LiveEvent], LiveEvent | None]:
+    """Join what belongs together; give what is complete, and the piece that waits for more."""
+    passed: list[StoredEvent | LiveEvent] = []
+    for event in events:
+        joined = _join(held, event)
+        if joined is not None:
+            held = joined
+            continue
+        if held is not None:
+            passed.append(held)
+            held = None
+        if isinstance(event, LiveEvent):
+            held = event
+        else:
+            passed.append(event)
+    return passed, held
 
 
 def _join(held: LiveEvent | None, event: StoredEvent | LiveEvent) -> LiveEvent | None:

@@ -12,6 +12,31 @@ MAILBOX_SIZE = 256
 """Events that wait for one follower; a slower one goes back to the log, so that its memory is bounded."""
 
 
+class Ending:
+    """Ends a follower from outside, such as when its reader loses access."""
+
+    __slots__ = ("_error", "_mailbox")
+
+    def __init__(self) -> None:
+        self._error: Exception | None = None
+        self._mailbox: Mailbox | None = None
+
+    def end(self, error: Exception) -> None:
+        """Let the follower raise an error instead of giving anything more."""
+        self._error = error
+        if self._mailbox is not None:
+            self._mailbox.wake()
+
+    def attach(self, mailbox: "Mailbox") -> None:
+        """Take the mailbox that the follower waits at."""
+        self._mailbox = mailbox
+
+    def check(self) -> None:
+        """Raise the error, if the follower is to end."""
+        if self._error is not None:
+            raise self._error
+
+
 class Mailbox:
     """What has arrived for one follower since it looked last."""
 
@@ -41,7 +66,7 @@ class Mailbox:
     def miss(self) -> None:
         """Tell that something may have been missed."""
         self._must_read = True
-        self._arrived.set()
+        self.wake()
 
     def must_read(self, position: int) -> bool:
         """Tell whether a follower at a position has to go to the log; asking is taking note of it."""
@@ -49,14 +74,19 @@ class Mailbox:
         self._must_read, self._pointed = False, 0
         return answer
 
-    def take(self) -> StoredEvent | LiveEvent | None:
-        """Take out the oldest event, or None."""
-        return self._events.popleft() if self._events else None
+    def take(self) -> deque[StoredEvent | LiveEvent]:
+        """Take out all events, the oldest first."""
+        taken, self._events = self._events, deque()
+        return taken
 
     async def arrival(self) -> None:
         """Wait until there is something to look at."""
         await self._arrived.wait()
         self._arrived.clear()
+
+    def wake(self) -> None:
+        """Let the follower look up, though nothing has arrived."""
+        self._arrived.set()
 
     def _hear(self) -> None:
         self.heard_at = asyncio.get_running_loop().time()

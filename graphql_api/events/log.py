@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from uuid import UUID
 
@@ -12,16 +12,16 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import col, select
 
-from graphql_api.events.hub import Hub
+from graphql_api.events.following import PAGE, Place, followed
+from graphql_api.events.hub import Ending, Hub
 from graphql_api.events.models import Event, Log
 from graphql_api.events.notifier import Notifier
 from graphql_api.events.records import LiveEvent, NewEvent, NewLiveEvent, StoredEvent
+from graphql_api.kit.batches import Batched
 from graphql_api.kit.columns import now
 from graphql_api.kit.database import Database, Session
+from graphql_api.kit.duties import background
 from graphql_api.kit.errors import CursorInvalid
-
-PAGE = 200
-"""Events read at once while a follower catches up."""
 
 SILENCE_SECONDS = 2.0
 """After this long without a word of a subject, its followers' positions are compared with the log."""
@@ -61,13 +61,8 @@ class EventLog:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Send and receive notifications while the context lasts."""
-        async with asyncio.TaskGroup() as tasks:
-            running = [tasks.create_task(self.notifier.run()), tasks.create_task(self._watch_silence())]
-            try:
-                yield
-            finally:
-                for task in running:
-                    task.cancel()
+        async with background(self.notifier.run(), self._watch_silence()):
+            yield
 
     async def open(self, session: Session, subject: UUID) -> None:
         """Begin the log of a new subject."""
@@ -184,42 +179,27 @@ class EventLog:
         if sequence > head:
             raise CursorInvalid("This cursor is of the future: the log is not that far.")
 
-    async def follow(self, subject: UUID, *, after: int) -> AsyncGenerator[StoredEvent | LiveEvent, None]:
+    def follow(self, subject: UUID, *, after: int, ending: Ending | None = None) -> Batched[StoredEvent | LiveEvent]:
         """Give every event after a position once, in order; ends after the terminal one.
 
         First what is stored, then live. A live-only event comes to those who have all stored ones before it.
-        Registering before the replay leaves no hole between the two.
-        """
-        position, is_over = after, await self._is_over(subject, after)
-        with self._hub.register(subject) as mailbox:
-            behind, ahead = True, None
-            while not is_over:
-                if behind:
-                    async for stored in self._replay(subject, position):
-                        yield stored
-                        position, is_over = stored.sequence, stored.is_terminal
-                    behind = False
-                    continue
-                event, is_second_look = ahead or mailbox.take(), ahead is not None
-                ahead = None
-                if event is None:
-                    behind = mailbox.must_read(position)
-                    if not behind:
-                        await mailbox.arrival()
-                elif event.sequence == position + isinstance(event, StoredEvent):
-                    yield event
-                    position, is_over = event.sequence, isinstance(event, StoredEvent) and event.is_terminal
-                elif event.sequence > position and not is_second_look:
-                    behind, ahead = True, event
 
-    async def _replay(self, subject: UUID, position: int) -> AsyncIterator[StoredEvent]:
-        while True:
-            page = await self._read_until_possible(subject, position)
-            for stored in page:
-                yield stored
-            if len(page) < PAGE:
-                return
-            position = page[-1].sequence
+        Args:
+            subject: Whose log.
+            after: The position; 0 is the beginning.
+            ending: Ends it from outside.
+        """
+        return Batched(self._follow(subject, after, ending or Ending()))
+
+    async def _follow(
+        self, subject: UUID, position: int, ending: Ending
+    ) -> AsyncGenerator[Sequence[StoredEvent | LiveEvent], None]:
+        place = Place(position, is_over=await self._is_over(subject, position))
+        read = partial(self._read_until_possible, subject)
+        with self._hub.register(subject) as mailbox:
+            async with aclosing(followed(place, mailbox, read, ending)) as batches:
+                async for batch in batches:
+                    yield batch
 
     async def _is_over(self, subject: UUID, position: int) -> bool:
         """Tell whether a position is that of the terminal event: a follower from there would wait for ever."""

@@ -84,8 +84,13 @@ async def enable(database: Database, email: str) -> User:
 
 async def disabled_among(session: Session, ids: Collection[UUID]) -> set[UUID]:
     """Pick those who may not do anything any more: they are disabled, or gone."""
-    enabled = select(User.id).where(col(User.id).in_(ids), col(User.disabled_at).is_(None))
-    return set(ids) - set((await session.exec(enabled)).all())
+    return set(ids) - set(await able(session, ids))
+
+
+async def able(session: Session, user_ids: Collection[UUID]) -> dict[UUID, bool]:
+    """Tell, of users who may sign in, whether they are administrators; the others are left out."""
+    query = select(User.id, User.roles).where(col(User.id).in_(user_ids), col(User.disabled_at).is_(None))
+    return {user_id: UserRole.ADMIN.value in roles for user_id, roles in await session.exec(query)}
 
 
 async def by_email(session: Session, email: str) -> User | None:

@@ -2,7 +2,8 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -15,6 +16,18 @@ _SECONDS = metrics.histogram(
 _DONE_AT = metrics.gauge("duty_last_done_timestamp_seconds", "When a round of a duty last went well here.", ["duty"])
 
 _log = structlog.get_logger()
+
+
+@asynccontextmanager
+async def background(*works: Coroutine[object, object, object]) -> AsyncIterator[None]:
+    """Run what works in the background while the context lasts; what breaks there ends the context."""
+    async with asyncio.TaskGroup() as tasks:
+        running = [tasks.create_task(work) for work in works]
+        try:
+            yield
+        finally:
+            for task in running:
+                task.cancel()
 
 
 async def repeat(name: str, duty: Callable[[], Awaitable[object]], *, seconds: float) -> None:

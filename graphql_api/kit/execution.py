@@ -14,6 +14,11 @@ from graphql.execution.collect_fields import DeferUsage, GroupedFieldSet
 from graphql.pyutils import AwaitableOrValue
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
+from graphql_api.kit.batches import Batched
+
+Source = AsyncGenerator[object, None] | Batched[object]
+"""Where the events of a subscription come from."""
+
 _KEY = "takeover"
 
 
@@ -29,7 +34,7 @@ class Takeover:
 
     def __init__(self) -> None:
         self.executor: EventExecutor | None = None
-        self.source: AsyncGenerator[object, None] | None = None
+        self.source: Source | None = None
         self._back: list[object] = []
         self._is_started = False
 
@@ -54,7 +59,7 @@ class Takeover:
 
     async def offer(self, source: AsyncIterable[object], executor: "EventExecutor") -> AsyncGenerator[object, None]:
         """Give the takeover itself, and then what is handed back."""
-        self.executor, self.source = executor, cast("AsyncGenerator[object, None]", source)
+        self.executor, self.source = executor, cast("Source", source)
         async with aclosing(self.source):
             self._is_started = True
             yield self

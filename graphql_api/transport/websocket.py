@@ -15,7 +15,7 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import (
     Operation,
 )
 from strawberry.subscriptions.protocols.graphql_transport_ws.types import ConnectionInitMessage, Message
-from strawberry.types.execution import ExecutionResult
+from strawberry.types.execution import ExecutionResult, PreExecutionError
 
 from graphql_api.context import Context
 from graphql_api.identity.sessions import DISABLED
@@ -128,7 +128,9 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
 
 
 def _is_refusal(result: ExecutionResult) -> bool:
-    """Tell whether a result says that the operation is over: its errors belong to no field."""
+    """Tell whether a result says that the operation is over before its first event, or because its source broke."""
+    if isinstance(result, PreExecutionError):
+        return True
     return result.data is None and bool(result.errors) and all(error.path is None for error in result.errors or ())
 
 

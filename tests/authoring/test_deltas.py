@@ -12,6 +12,7 @@ from support.waiting import until
 from graphql_api.authoring import deltas
 from graphql_api.authoring.deltas import DeltaMode, with_deltas
 from graphql_api.events.records import LiveEvent, StoredEvent
+from graphql_api.kit.batches import Batched
 from graphql_api.kit.columns import now
 
 pytestmark = pytest.mark.anyio
@@ -30,13 +31,13 @@ def piece(sequence: int, message: str, offset: int, text: str) -> LiveEvent:
     return LiveEvent(SUBJECT, sequence, "AgentMessageDelta", payload, now())
 
 
-async def stream(events: Sequence[Event]) -> AsyncGenerator[Event]:
+async def stream(events: Sequence[Event]) -> AsyncGenerator[Sequence[Event]]:
     for event in events:
-        yield event
+        yield [event]
 
 
 async def through(mode: DeltaMode, *events: Event) -> list[Event]:
-    return [event async for event in with_deltas(stream(events), mode)]
+    return [event async for event in with_deltas(Batched(stream(events)), mode)]
 
 
 def shown(events: Sequence[Event]) -> list[object]:
@@ -108,36 +109,36 @@ class TestCoalesced:
     async def test_a_piece_does_not_wait_for_the_next_one(self) -> None:
         never = asyncio.Event()
 
-        async def events() -> AsyncGenerator[Event]:
-            yield piece(1, "a", 0, "Hello")
+        async def events() -> AsyncGenerator[Sequence[Event]]:
+            yield [piece(1, "a", 0, "Hello")]
             await never.wait()
 
-        async with aclosing(with_deltas(events(), DeltaMode.COALESCED)) as got:
+        async with aclosing(with_deltas(Batched(events()), DeltaMode.COALESCED)) as got:
             assert shown([await anext(got)]) == [("a", 0, "Hello")]
 
     async def test_a_steady_flow_does_not_hold_it_back(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(deltas, "COALESCE_SECONDS", 0.002)
         given = 0
 
-        async def events() -> AsyncGenerator[Event]:
+        async def events() -> AsyncGenerator[Sequence[Event]]:
             nonlocal given
             while True:
                 await asyncio.sleep(0)
-                yield piece(1, "a", given, "x")
+                yield [piece(1, "a", given, "x")]
                 given += 1
 
-        async with aclosing(with_deltas(events(), DeltaMode.COALESCED)) as got:
+        async with aclosing(with_deltas(Batched(events()), DeltaMode.COALESCED)) as got:
             first, second = await anext(got), await anext(got)
 
         assert first.payload["offset"] == 0
         assert second.payload["offset"] == len(first.payload["text"]) > 1
 
     async def test_an_error_of_the_source_comes_out(self) -> None:
-        async def events() -> AsyncGenerator[Event]:
-            yield stored(1)
+        async def events() -> AsyncGenerator[Sequence[Event]]:
+            yield [stored(1)]
             raise LookupError
 
-        async with aclosing(with_deltas(events(), DeltaMode.COALESCED)) as got:
+        async with aclosing(with_deltas(Batched(events()), DeltaMode.COALESCED)) as got:
             assert shown([await anext(got)]) == [1]
             with pytest.raises(LookupError):
                 await anext(got)
@@ -146,15 +147,15 @@ class TestCoalesced:
     async def test_closing_closes_the_source(self, mode: DeltaMode) -> None:
         is_closed = False
 
-        async def events() -> AsyncGenerator[Event]:
+        async def events() -> AsyncGenerator[Sequence[Event]]:
             nonlocal is_closed
             try:
-                yield stored(1)
+                yield [stored(1)]
                 await asyncio.Event().wait()
             finally:
                 is_closed = True
 
-        got = with_deltas(events(), mode)
+        got = with_deltas(Batched(events()), mode)
         await anext(got)
         await got.aclose()
 
@@ -164,16 +165,16 @@ class TestCoalesced:
     async def test_cancelling_closes_the_source(self, mode: DeltaMode) -> None:
         is_closed, is_waiting = False, False
 
-        async def events() -> AsyncGenerator[Event]:
+        async def events() -> AsyncGenerator[Sequence[Event]]:
             nonlocal is_closed, is_waiting
             try:
-                yield piece(1, "a", 0, "Hello")
+                yield [piece(1, "a", 0, "Hello")]
                 is_waiting = True
                 await asyncio.Event().wait()
             finally:
                 is_closed = True
 
-        task = asyncio.create_task(_exhaust(with_deltas(events(), mode)))
+        task = asyncio.create_task(_exhaust(with_deltas(Batched(events()), mode)))
         await until(lambda: is_waiting)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -182,7 +183,7 @@ class TestCoalesced:
         assert is_closed
 
 
-async def _exhaust(events: AsyncGenerator[Event]) -> None:
+async def _exhaust(events: Batched[Event]) -> None:
     async with aclosing(events):
         async for _ in events:
             pass

@@ -16,10 +16,7 @@ def stored(sequence: int) -> StoredEvent:
 
 
 def taken(mailbox: Mailbox) -> list[int]:
-    sequences = []
-    while (event := mailbox.take()) is not None:
-        sequences.append(event.sequence)
-    return sequences
+    return [event.sequence for event in mailbox.take()]
 
 
 class TestMailbox:

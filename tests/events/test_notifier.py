@@ -51,9 +51,7 @@ class TestNotifications:
             for notification in drained(notifier):
                 assert len(notification.encode()) <= MAX_NOTIFICATION_BYTES
                 notifier._receive(None, 0, "", notification)
-            arrived = []
-            while (event := mailbox.take()) is not None:
-                arrived.append(event)
+            arrived = list(mailbox.take())
             pointed = [event for event in events if event not in arrived]
             assert arrived == [event for event in events if event in arrived]
             assert all(len(orjson.dumps(event.payload)) > 7000 for event in pointed)

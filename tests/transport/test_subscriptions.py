@@ -394,7 +394,7 @@ class TestEndOfAccess:
                 await database_server._run(
                     f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
                 )
-                await until(lambda: "access_unchecked" in [line["event"] for line in logs])
+                await until(lambda: any(line.get("duty") == "check_access" for line in logs))
                 await database_server._run(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
             await change(idle_site, ada, UPDATE, workflowId=workflow, name="Still there")
 

@@ -1,6 +1,7 @@
 """One subscription on its way to one client."""
 
 import asyncio
+from collections import deque
 from functools import lru_cache
 
 import orjson
@@ -8,6 +9,7 @@ from strawberry import Schema
 from strawberry.extensions import SchemaExtension
 from strawberry.schema.base import BaseSchema
 
+from graphql_api.kit.batches import Batched
 from graphql_api.kit.execution import Takeover
 from graphql_api.transport.delivery.outlets import Outlet
 from graphql_api.transport.delivery.plans import Plan, Plans
@@ -36,7 +38,8 @@ class Delivery:
         self._outlet = outlet
         self._prefix = b'{"id":' + orjson.dumps(operation_id) + b',"type":"next","payload":'
         self._has_begun = False
-        self._turn = 0
+        self._waiting: deque[object] = deque()
+        self._delivered = 0
 
     def begins(self) -> bool:
         """Tell, of the stream's first result, whether it is only the sign that the takeover is offered."""
@@ -55,26 +58,34 @@ class Delivery:
         """
         if not self._has_begun or self.takeover.source is None:
             return
-        events, outlet, plan = self.takeover.source, self._outlet, self._plan
-        while True:
-            try:
-                event = await anext(events)
-            except StopAsyncIteration:
-                return
-            except Exception as error:  # noqa: BLE001 - it is raised again where the executor reports it
-                self.takeover.hand_back(error)
-                return
-            written = None if plan is None else plan.write(event)
+        while self._waiting or await self._gather():
+            event = self._waiting.popleft()
+            written = None if self._plan is None else self._plan.write(event)
             if written is None:
                 self.takeover.hand_back(event)
                 return
-            outlet.put(self._prefix, written, b"}")
-            self._turn += 1
-            if self._turn >= TURN_EVENTS:
-                self._turn = 0
-                await asyncio.sleep(0)
-            if not outlet.is_open:
-                await outlet.wait_open()
+            self._outlet.put(self._prefix, written, b"}")
+            if not self._outlet.is_open:
+                await self._outlet.wait_open()
+
+    async def _gather(self) -> bool:
+        """Wait for events, and take all that are there; False when the executor has to go on."""
+        if self._delivered >= TURN_EVENTS:
+            self._delivered = 0
+            await asyncio.sleep(0)
+        source = self.takeover.source
+        try:
+            if isinstance(source, Batched):
+                self._waiting.extend(await source.batch())
+            elif source is not None:
+                self._waiting.append(await anext(source))
+        except StopAsyncIteration:
+            return False
+        except Exception as error:  # noqa: BLE001 - it is raised again where the executor reports it
+            self.takeover.hand_back(error)
+            return False
+        self._delivered += len(self._waiting)
+        return bool(self._waiting)
 
 
 @lru_cache(maxsize=16)
