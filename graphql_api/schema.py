@@ -1,5 +1,6 @@
 """The schema: the sum of the rooms."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,7 @@ from graphql import (
     GraphQLInputObjectType,
     GraphQLInterfaceType,
     GraphQLObjectType,
+    GraphQLUnionType,
     OperationDefinitionNode,
     Undefined,
     build_schema,
@@ -173,3 +175,14 @@ schema = _for_generators(
 def sdl() -> str:
     """Write the schema in GraphQL's own language, everything in alphabetical order."""
     return f"{print_schema(lexicographic_sort_schema(build_schema(schema.as_str())))}\n"
+
+
+def possible_types() -> str:
+    """Write which types each interface and union may turn out to be: the JSON that Apollo's cache takes."""
+    served = build_schema(sdl())
+    names = {
+        name: sorted(possible.name for possible in served.get_possible_types(type_))
+        for name, type_ in served.type_map.items()
+        if isinstance(type_, GraphQLInterfaceType | GraphQLUnionType)
+    }
+    return f"{json.dumps(names, indent=2, sort_keys=True)}\n"

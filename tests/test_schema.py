@@ -1,3 +1,5 @@
+import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,12 +12,14 @@ from graphql import (
     GraphQLScalarType,
     GraphQLSchema,
     build_schema,
+    get_named_type,
+    is_abstract_type,
     lexicographic_sort_schema,
     print_schema,
 )
 
 from graphql_api.kit.errors import BROKEN, ErrorCode, Unauthenticated
-from graphql_api.schema import schema, sdl
+from graphql_api.schema import possible_types, schema, sdl
 
 PUBLISHED = Path(__file__).parents[1] / "schema.graphql"
 
@@ -43,6 +47,35 @@ def undescribed(described: GraphQLSchema) -> Iterator[str]:
                 yield from (f"{name}.{key}({it}:)" for it, argument in field.args.items() if not argument.description)
 
 
+def misnamed(described: GraphQLSchema) -> Iterator[str]:
+    """Name what is not written as clients expect it: Types, fieldsAndArguments, VALUES."""
+    for name, type_ in described.type_map.items():
+        if name.startswith("__"):
+            continue
+        if not re.fullmatch(r"[A-Z][A-Za-z0-9]*", name):
+            yield name
+        if isinstance(type_, GraphQLEnumType):
+            yield from (f"{name}.{value}" for value in type_.values if not re.fullmatch(r"[A-Z][A-Z0-9_]*", value))
+            continue
+        for key, field in getattr(type_, "fields", {}).items():
+            names = (key, *getattr(field, "args", {}))
+            yield from (f"{name}.{key}.{it}" for it in names if not re.fullmatch(r"[a-z][A-Za-z0-9]*", it))
+
+
+def mislabelled(described: GraphQLSchema) -> Iterator[str]:
+    """Name the types whose ending does not tell what they are for."""
+    for name, type_ in described.type_map.items():
+        if isinstance(type_, GraphQLInputObjectType) and not name.endswith(("Input", "Filter", "Order")):
+            yield name
+        if isinstance(type_, GraphQLObjectType) and name.endswith("Connection") != ("pageInfo" in type_.fields):
+            yield name
+    assert described.mutation_type is not None
+    for key, field in described.mutation_type.fields.items():
+        payload = str(get_named_type(field.type))
+        if payload != f"{key[0].upper()}{key[1:]}Payload":
+            yield f"{key}: {payload}"
+
+
 class TestSdl:
     def test_everything_has_a_description(self, described: GraphQLSchema) -> None:
         assert list(undescribed(described)) == []
@@ -67,13 +100,49 @@ class TestSdl:
         assert sdl() == sdl()
 
     def test_scalars_say_what_they_are(self, described: GraphQLSchema) -> None:
-        for name in ("DateTime", "JSON"):
-            scalar = described.type_map[name]
-            assert isinstance(scalar, GraphQLScalarType)
-            assert (scalar.specified_by_url or "").startswith("https://")
+        built_in = {"String", "Int", "Float", "Boolean", "ID"}
+        own = {
+            name: type_.specified_by_url or ""
+            for name, type_ in described.type_map.items()
+            if isinstance(type_, GraphQLScalarType) and name not in built_in
+        }
+
+        assert [name for name, url in own.items() if not url.startswith("https://")] == []
 
     def test_the_published_file_is_this_schema(self) -> None:
         assert PUBLISHED.read_text(encoding="utf-8") == sdl()
+
+    def test_the_published_possible_types_are_its_own(self, described: GraphQLSchema) -> None:
+        published = PUBLISHED.with_name("possible-types.json").read_text(encoding="utf-8")
+
+        assert published == possible_types()
+        abstract = {name for name, type_ in described.type_map.items() if is_abstract_type(type_)}
+        assert set(json.loads(published)) == abstract
+        assert json.loads(published)["Node"] == [
+            "AuditEntry",
+            "Draft",
+            "Proposal",
+            "Template",
+            "User",
+            "Version",
+            "Workflow",
+        ]
+
+    def test_names_follow_the_conventions_of_graphql(self, described: GraphQLSchema) -> None:
+        assert list(misnamed(described)) == []
+
+    def test_the_names_of_types_tell_what_they_are_for(self, described: GraphQLSchema) -> None:
+        assert list(mislabelled(described)) == []
+
+    def test_what_is_deprecated_says_what_to_use_instead(self, described: GraphQLSchema) -> None:
+        reasons = [
+            f"{name}.{key}: {member.deprecation_reason}"
+            for name, type_ in described.type_map.items()
+            for key, member in {**getattr(type_, "fields", {}), **getattr(type_, "values", {})}.items()
+            if member.deprecation_reason is not None
+        ]
+
+        assert [reason for reason in reasons if "use " not in reason.lower()] == []
 
     def test_events_have_no_id(self, described: GraphQLSchema) -> None:
         interface = described.type_map["Event"]

@@ -1,4 +1,4 @@
-"""`orchestrator schema`: the schema in a file, for clients and reviewers."""
+"""`orchestrator schema`: the schema in a file, for clients and reviewers, and beside it what caches need of it."""
 
 from difflib import unified_diff
 from pathlib import Path
@@ -8,11 +8,12 @@ import typer
 
 from graphql_api.cli.examples import examples
 from graphql_api.cli.problems import Problem, one_line
-from graphql_api.schema import sdl
+from graphql_api.schema import possible_types, sdl
 
 schema = typer.Typer(help="Write the GraphQL schema to a file, or compare it.")
 COMMANDS = {"schema": schema}
 
+_POSSIBLE_TYPES = "possible-types.json"
 _SHOWN_LINES = 40
 
 
@@ -29,20 +30,36 @@ def export(
     path: Annotated[Path, typer.Argument(help="The file.", show_default=True)] = Path("schema.graphql"),
     check: Annotated[bool, typer.Option("--check", help="Compare instead; exit code 1 when they differ.")] = False,
 ) -> None:
-    """Write the GraphQL schema that the code serves."""
-    wanted = sdl()
+    """Write the GraphQL schema that the code serves, and possible-types.json, for clients' caches, beside it."""
+    stale = [
+        file
+        for file, wanted in ((path, sdl()), (path.with_name(_POSSIBLE_TYPES), possible_types()))
+        if not (_is_fresh(file, wanted) if check else _write(file, wanted))
+    ]
+    if stale:
+        files = " and ".join(map(str, stale))
+        raise Problem(f"{files} is not what the code serves; run: orchestrator schema export {path}")
+
+
+def _write(path: Path, text: str) -> bool:
     try:
-        if not check:
-            path.write_text(wanted, encoding="utf-8")
-            typer.echo(f"Wrote {path}.")
-            return
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise Problem(f"{path} can't be written: {one_line(error)}") from error
+    typer.echo(f"Wrote {path}.")
+    return True
+
+
+def _is_fresh(path: Path, wanted: str) -> bool:
+    try:
         found = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise Problem(f"{path} can't be {'read' if check else 'written'}: {one_line(error)}") from error
-    if found != wanted:
-        _show_difference(path, found, wanted)
-        raise Problem(f"{path} is not what the code serves; run: orchestrator schema export {path}")
-    typer.echo(f"{path} is what the code serves.")
+        raise Problem(f"{path} can't be read: {one_line(error)}") from error
+    if found == wanted:
+        typer.echo(f"{path} is what the code serves.")
+        return True
+    _show_difference(path, found, wanted)
+    return False
 
 
 def _show_difference(path: Path, found: str, wanted: str) -> None:

@@ -197,6 +197,7 @@ def _moment(value: object) -> datetime:
 SCALARS: dict[object, ScalarDefinition] = {
     EventCursor: strawberry.scalar(
         name="EventCursor",
+        specified_by_url="https://relay.dev/graphql/connections.htm#sec-Cursor",
         description="Opaque position in an event log. Valid for ever: across reconnects, replicas, restarts and "
         "upgrades. Hand it back unchanged in `after`.",
         serialize=str,
