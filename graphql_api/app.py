@@ -15,8 +15,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route, WebSocketRoute
 
+from graphql_api.authoring import retention
 from graphql_api.authoring.access import lost_access
-from graphql_api.authoring.expiry import expire_undecided
 from graphql_api.authoring.outcomes import ProposalOutcomes
 from graphql_api.context import Engines, Limits
 from graphql_api.events.log import EventLog
@@ -37,10 +37,6 @@ from graphql_api.transport.graphiql_page import GraphiQL
 from graphql_api.transport.graphql import GraphQLApp
 from graphql_api.transport.health import Health
 from graphql_api.transport.metrics import Metrics
-
-EXPIRY_SECONDS = 30
-"""Between two looks for proposals that nobody decided about in time."""
-
 
 RUNTIMES: Mapping[str, Callable[[Settings, RuntimeAddress], AgentRuntime]] = {
     "embedded": lambda settings, _: EmbeddedRuntime(pace_seconds=settings.embedded_runtime_pace_ms / 1000),
@@ -90,6 +86,8 @@ def make_engines(settings: Settings, database_url: URL, secrets: tuple[str, ...]
         limits=Limits(
             concurrent_refinements=settings.max_concurrent_refinements,
             proposal_lifetime=timedelta(hours=settings.proposal_ttl_hours),
+            uncompacted_lifetime=timedelta(days=settings.compact_logs_after_days),
+            audit_lifetime=None if settings.keep_audit_days is None else timedelta(days=settings.keep_audit_days),
         ),
     )
 
@@ -168,9 +166,7 @@ def make_worker(engines: Engines) -> Worker:
 
 def _workers_duties(engines: Engines) -> list[Coroutine[Any, Any, None]]:
     """Run executions, and do what has to be done now and then."""
-    expire = partial(expire_undecided, engines.database, engines.log, lifetime=engines.limits.proposal_lifetime)
     return [
         make_worker(engines).run(),
-        repeat("expire_proposals", expire, seconds=EXPIRY_SECONDS),
-        repeat("forget_rates", engines.rates.forget_expired, seconds=EXPIRY_SECONDS),
+        *(repeat(name, duty, seconds=seconds) for name, duty, seconds in retention.duties(engines)),
     ]

@@ -36,6 +36,8 @@ class Limits:
         mutations: How often a user, or an address that nobody is signed in from, may change something.
         refinements: How often a user may ask for a refinement.
         subscriptions: How often a user or an address may subscribe.
+        uncompacted_lifetime: How long the log of what has ended stays as it was written.
+        audit_lifetime: How long audit entries are kept; None for ever.
     """
 
     concurrent_refinements: int = 10
@@ -44,6 +46,8 @@ class Limits:
     mutations: Rate = MUTATIONS
     refinements: Rate = REFINEMENTS
     subscriptions: Rate = SUBSCRIPTIONS
+    uncompacted_lifetime: timedelta = timedelta(days=30)
+    audit_lifetime: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,8 @@ class Settings(BaseSettings):
     log_format: LogFormat | None = None
     max_concurrent_refinements: int = Field(default=10, ge=1)
     proposal_ttl_hours: float = Field(default=24, gt=0, le=24 * 365 * 10)
+    compact_logs_after_days: float = Field(default=30, ge=0, le=365 * 100)
+    keep_audit_days: float | None = Field(default=None, ge=30, le=365 * 100)
 
     @field_validator("jwt_secret", "cors_origins", mode="before")
     @classmethod

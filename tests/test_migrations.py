@@ -250,11 +250,14 @@ class TestLogs:
             "events_subject_id_fkey", rows.insert("events", sequence=1, **(event | {"subject_id": uuid4()}))
         )
 
-    @pytest.mark.parametrize("statement", ["UPDATE events SET payload = '[]'", "DELETE FROM events"])
-    async def test_events_never_change(self, rows: Rows, statement: str) -> None:
+    @pytest.mark.parametrize(
+        ("statement", "refusal"),
+        [("UPDATE events SET payload = '[]'", "its rows never change"), ("DELETE FROM events", "no chunk has it")],
+    )
+    async def test_events_never_change(self, rows: Rows, statement: str, refusal: str) -> None:
         event = {"subject_id": await rows.log(), "type": "T", "payload": "{}", "is_terminal": False, "occurred_at": NOW}
         await rows.insert("events", sequence=1, **event)
-        await rows.refuses("its rows never change", f"{statement} WHERE subject_id = $1", event["subject_id"])
+        await rows.refuses(refusal, f"{statement} WHERE subject_id = $1", event["subject_id"])
 
 
 class TestExecutions:
@@ -471,11 +474,17 @@ class TestProposals:
 
 
 class TestAudit:
-    @pytest.mark.parametrize("statement", ["UPDATE audit_entries SET action = 'other'", "DELETE FROM audit_entries"])
-    async def test_entries_never_change(self, rows: Rows, statement: str) -> None:
+    @pytest.mark.parametrize(
+        ("statement", "refusal"),
+        [
+            ("UPDATE audit_entries SET action = 'other'", "its rows never change"),
+            ("DELETE FROM audit_entries", "is within its lifetime"),
+        ],
+    )
+    async def test_entries_never_change(self, rows: Rows, statement: str, refusal: str) -> None:
         entry = {"id": uuid4(), "workflow_id": await rows.workflow(), "at": NOW, "action": "made", "subject": "s"}
         await rows.insert("audit_entries", **entry, details=json.dumps({}))
-        await rows.refuses("its rows never change", f"{statement} WHERE id = $1", entry["id"])
+        await rows.refuses(refusal, f"{statement} WHERE id = $1", entry["id"])
 
 
 class TestIdempotencyKeys:

@@ -32,10 +32,13 @@ GOOD = [
         ("https://a.example.com", "http://localhost:3000"),
     ),
     ("ENVIRONMENT", "production", "environment", Environment.PRODUCTION),
+    ("METRICS_TOKEN", "a token", "metrics_token", SecretStr("a token")),
     ("LOG_LEVEL", "WARNING", "log_level", "warning"),
     ("LOG_FORMAT", "json", "log_format", LogFormat.JSON),
     ("MAX_CONCURRENT_REFINEMENTS", "1", "max_concurrent_refinements", 1),
     ("PROPOSAL_TTL_HOURS", "0.5", "proposal_ttl_hours", 0.5),
+    ("COMPACT_LOGS_AFTER_DAYS", "7", "compact_logs_after_days", 7),
+    ("KEEP_AUDIT_DAYS", "365", "keep_audit_days", 365),
 ]
 BAD = [
     ("DATABASE_URL", "mysql://ada:hunter2@db/app", "mysql://"),
@@ -66,6 +69,8 @@ BAD = [
     ("PROPOSAL_TTL_HOURS", "0", "greater than 0"),
     ("PROPOSAL_TTL_HOURS", "inf", "less than or equal to"),
     ("PROPOSAL_TTL_HOURS", "soon", "number"),
+    ("COMPACT_LOGS_AFTER_DAYS", "-1", "greater than or equal to 0"),
+    ("KEEP_AUDIT_DAYS", "29", "greater than or equal to 30"),
 ]
 
 

@@ -8,12 +8,14 @@ from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import insert
+from sqlmodel import col
 
 from graphql_api.authoring.errors import IdempotencyMismatch
 from graphql_api.authoring.models import IdempotencyKey
 from graphql_api.identity.actor import Actor
+from graphql_api.kit.clearing import clear
 from graphql_api.kit.columns import now
-from graphql_api.kit.database import Session
+from graphql_api.kit.database import Database, Session
 from graphql_api.kit.texts import checked_text
 
 LIFETIME = timedelta(hours=24)
@@ -61,6 +63,11 @@ class Repeatable:
         values = {"input_digest": self._digest, "result_id": result_id, "created_at": now()}
         statement = insert(IdempotencyKey).values(user_id=self._actor.user_id, key=self._key, **values)
         await session.execute(statement.on_conflict_do_update(index_elements=["user_id", "key"], set_=values))
+
+
+async def forget_expired(database: Database) -> int:
+    """Delete the keys whose time is over; give how many there were."""
+    return await clear(database, IdempotencyKey, col(IdempotencyKey.created_at) < now() - LIFETIME)
 
 
 def _digest_of(operation: str, arguments: dict[str, Any]) -> str:

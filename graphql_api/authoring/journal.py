@@ -1,16 +1,23 @@
 """The record of a workflow: its events for those who watch, its audit entries for those who ask later."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
+
+from sqlmodel import col, func
 
 from graphql_api.authoring.models import AuditEntry, Proposal, ProposalStatus, Workflow
 from graphql_api.context import Context
 from graphql_api.events.log import EventLog
 from graphql_api.events.records import NewEvent
+from graphql_api.kit.clearing import clear
 from graphql_api.kit.columns import now
-from graphql_api.kit.database import Session
+from graphql_api.kit.database import Database, Session
 from graphql_api.kit.ids import to_global_id
+
+SHORTEST_AUDIT = timedelta(days=30)
+"""What every policy keeps: a trigger refuses to delete anything younger, whoever asks."""
 
 
 async def tell(
@@ -74,3 +81,18 @@ def audit(
             request_id=context.request_id,
         )
     )
+
+
+async def prune_audit(database: Database, *, lifetime: timedelta) -> int:
+    """Delete the audit entries that have outlived the policy, by the one way that the database leaves open.
+
+    Args:
+        database: Where they are.
+        lifetime: How long each is kept; the database keeps it for 30 days at least.
+
+    Returns:
+        How many there were.
+    """
+    lifetime = max(lifetime, SHORTEST_AUDIT)
+    settings = {"orchestrator.audit_lifetime": f"{lifetime.total_seconds()} seconds"}
+    return await clear(database, AuditEntry, col(AuditEntry.at) < func.now() - lifetime, settings=settings)

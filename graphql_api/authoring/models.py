@@ -226,14 +226,17 @@ class Proposal(SQLModel, table=True):
 
 
 class AuditEntry(SQLModel, table=True):
-    """Who did what. Append-only: a trigger refuses changes.
+    """Who did what. Append-only: triggers refuse changes, and deletion within the lifetime of the policy.
 
     Attributes:
         subject: Global id of what it was done to.
     """
 
     __tablename__ = "audit_entries"
-    __table_args__ = (Index("audit_entries_workflow", "workflow_id", desc("at"), desc("id")),)
+    __table_args__ = (
+        Index("audit_entries_workflow", "workflow_id", desc("at"), desc("id")),
+        Index("audit_entries_at", "at"),
+    )
 
     id: UUID = Field(default_factory=uuid4, primary_key=True)
     workflow_id: UUID = Field(foreign_key="workflows.id")

@@ -12,6 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import col, select
 
+from graphql_api.events import archive
 from graphql_api.events.following import PAGE, Place, followed
 from graphql_api.events.hub import Ending, Hub
 from graphql_api.events.models import Event, Log
@@ -148,7 +149,13 @@ class EventLog:
             .limit(limit)
         )
         async with self._database.transaction() as session:
-            return [_stored(row) for row in await session.exec(query)]
+            # Rows first: what leaves them meanwhile is found in the chunks, and not the other way round.
+            rows = [_stored(row) for row in await session.exec(query)]
+            if rows and rows[0].sequence == after + 1:
+                return rows
+            archived = await archive.read(session, subject, after=after, limit=limit)
+        last = archived[-1].sequence if archived else after
+        return [*archived, *(row for row in rows if row.sequence > last)][:limit]
 
     async def read_starts(self, subjects: Collection[UUID], *, limit: int) -> dict[UUID, list[StoredEvent]]:
         """Read the first events of several logs, in one statement."""
@@ -161,6 +168,13 @@ class EventLog:
         async with self._database.transaction() as session:
             for row in await session.exec(query):
                 pages[row.subject_id].append(_stored(row))
+            behind = [subject for subject, page in pages.items() if not page or page[0].sequence > 1]
+            if behind:
+                archived: dict[UUID, list[StoredEvent]] = {subject: [] for subject in behind}
+                for event in await archive.read_starts(session, behind, limit=limit):
+                    archived[event.subject].append(event)
+                for subject, events in archived.items():
+                    pages[subject] = events + [row for row in pages[subject] if row.sequence > len(events)]
         return pages
 
     async def heads(self, subjects: Collection[UUID]) -> dict[UUID, int]:

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Index, text
+from sqlalchemy import BigInteger, Index, LargeBinary, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
@@ -29,10 +29,13 @@ class Log(SQLModel, table=True):
 
 
 class Event(SQLModel, table=True):
-    """One event. Rows are written once and never changed."""
+    """One event. Rows are written once and never changed, and go only into a chunk."""
 
     __tablename__ = "events"
-    __table_args__ = (Index("events_one_terminal", "subject_id", unique=True, postgresql_where=text("is_terminal")),)
+    __table_args__ = (
+        Index("events_one_terminal", "subject_id", unique=True, postgresql_where=text("is_terminal")),
+        Index("events_ended", "occurred_at", postgresql_where=text("is_terminal")),
+    )
 
     subject_id: UUID = Field(primary_key=True, foreign_key="event_logs.subject_id")
     sequence: int = Field(primary_key=True, sa_type=BigInteger)
@@ -40,3 +43,18 @@ class Event(SQLModel, table=True):
     payload: dict[str, Any] = Field(sa_type=JSONB)
     is_terminal: bool = False
     occurred_at: datetime = timestamp()
+
+
+class EventChunk(SQLModel, table=True):
+    """Consecutive events of a closed log, compressed. Rows are written once and never changed.
+
+    Attributes:
+        events: In order, each as `[sequence, type, payload, occurred_at, is_terminal]`: JSON, packed by zlib.
+    """
+
+    __tablename__ = "event_chunks"
+
+    subject_id: UUID = Field(primary_key=True, foreign_key="event_logs.subject_id")
+    first_sequence: int = Field(primary_key=True, sa_type=BigInteger)
+    last_sequence: int = Field(sa_type=BigInteger)
+    events: bytes = Field(sa_type=LargeBinary)

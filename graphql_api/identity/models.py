@@ -47,7 +47,11 @@ class RefreshToken(SQLModel, table=True):
     """
 
     __tablename__ = "refresh_tokens"
-    __table_args__ = (Index("refresh_tokens_family", "family_id"), Index("refresh_tokens_user", "user_id"))
+    __table_args__ = (
+        Index("refresh_tokens_family", "family_id"),
+        Index("refresh_tokens_user", "user_id"),
+        Index("refresh_tokens_expiry", "expires_at"),
+    )
 
     id: UUID = Field(default_factory=uuid4, primary_key=True)
     family_id: UUID

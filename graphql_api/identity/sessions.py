@@ -14,6 +14,7 @@ from graphql_api.identity.errors import InvalidCredentials
 from graphql_api.identity.models import RefreshToken, User, UserRole
 from graphql_api.identity.passwords import matches
 from graphql_api.identity.tokens import TokenKeys
+from graphql_api.kit.clearing import clear
 from graphql_api.kit.columns import now
 from graphql_api.kit.database import Database, Session
 from graphql_api.kit.errors import Unauthenticated
@@ -88,6 +89,11 @@ async def logout(database: Database, *, refresh_token: str) -> None:
         found = await _find(session, refresh_token)
         if found is not None:
             await _revoke_family(session, found[0].family_id)
+
+
+async def forget_expired(database: Database) -> int:
+    """Delete the refresh tokens that have expired, used or not; give how many there were."""
+    return await clear(database, RefreshToken, col(RefreshToken.expires_at) < now())
 
 
 async def authenticate(database: Database, keys: TokenKeys, access_token: str) -> tuple[Actor, datetime]:

@@ -8,12 +8,15 @@ from typing import Any
 import asyncpg
 import orjson
 from sqlalchemy import URL, Executable, Result, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession as PlainSession
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from graphql_api.kit.pool import CountingPool, PoolState
+
+DATABASE_ERRORS = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+"""What a statement may end with when the database is away, on a connection of the pool or a raw one."""
 
 DRIVERS = {"postgres", "postgresql", "postgresql+asyncpg"}
 

@@ -15,6 +15,7 @@ from sqlalchemy import BigInteger, delete, func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Field, SQLModel, col
 
+from graphql_api.kit.clearing import clear
 from graphql_api.kit.columns import timestamp
 from graphql_api.kit.database import Database
 from graphql_api.kit.errors import RateLimited
@@ -110,10 +111,9 @@ class Rates:
         except (SQLAlchemyError, OSError, TimeoutError) as error:
             _log.warning("rate_not_forgiven", rate=rate.name, error=type(error).__name__)
 
-    async def forget_expired(self) -> None:
-        """Delete the counts of windows that are over."""
-        async with self._database.transaction() as session:
-            await session.execute(delete(RateCounter).where(col(RateCounter.expires_at) <= func.now()))
+    async def forget_expired(self) -> int:
+        """Delete the counts of windows that are over; give how many there were."""
+        return await clear(self._database, RateCounter, col(RateCounter.expires_at) <= func.now())
 
 
 class Budget:

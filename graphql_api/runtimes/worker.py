@@ -8,10 +8,9 @@ from functools import partial
 
 import asyncpg
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
 from graphql_api.events.log import AppendRefused, EventLog
-from graphql_api.kit.database import Database
+from graphql_api.kit.database import DATABASE_ERRORS, Database
 from graphql_api.runtimes import executions
 from graphql_api.runtimes.executions import Claim, ExecutionListener, LeaseLost
 from graphql_api.runtimes.forgetting import Forgetter
@@ -24,7 +23,6 @@ CAPACITY = 50
 POLL_SECONDS = 1.0
 """How long work waits at most when its notification was lost."""
 
-_DATABASE_ERRORS = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 _log = structlog.get_logger()
 
 
@@ -65,7 +63,7 @@ class Worker:
             while True:
                 try:
                     await self._work()
-                except _DATABASE_ERRORS as error:
+                except DATABASE_ERRORS as error:
                     _log.warning("worker_disconnected", error=type(error).__name__)
                     await asyncio.sleep(POLL_SECONDS)
         finally:
@@ -118,7 +116,7 @@ class Worker:
         try:
             async with self._database.transaction() as session:
                 claims = await executions.claim(session, self._log, worker=self._number, limit=free, lease=self._lease)
-        except _DATABASE_ERRORS as error:
+        except DATABASE_ERRORS as error:
             # Only the connection with the session lock tells whether the database is gone: a busy pool is not that.
             _log.warning("nothing_claimed", error=type(error).__name__)
             return
@@ -136,7 +134,7 @@ class Worker:
             await self._ingest.run(claim)
         except (LeaseLost, AppendRefused):
             _log.info("execution_left", execution_id=str(claim.execution_id), epoch=claim.epoch)
-        except (StreamLost, RuntimeFailure, *_DATABASE_ERRORS) as error:
+        except (StreamLost, RuntimeFailure, *DATABASE_ERRORS) as error:
             _log.warning("execution_interrupted", execution_id=str(claim.execution_id), error=str(error))
             await self._give_back(claim, is_loss=True)
         except Exception:  # noqa: BLE001 - one execution that breaks must not take the others with it
@@ -146,7 +144,7 @@ class Worker:
     async def _give_back(self, claim: Claim, *, is_loss: bool) -> None:
         try:
             await executions.give_back(self._database, claim, is_loss=is_loss)
-        except _DATABASE_ERRORS as error:
+        except DATABASE_ERRORS as error:
             _log.warning("lease_left_to_expire", execution_id=str(claim.execution_id), error=type(error).__name__)
 
     def _forget(self) -> None:
@@ -157,7 +155,7 @@ class Worker:
     async def _forget_due(self) -> None:
         try:
             await self._forgetter.forget_due()
-        except _DATABASE_ERRORS as error:
+        except DATABASE_ERRORS as error:
             _log.warning("forgetting_put_off", error=type(error).__name__)
 
     async def _hand_over(self) -> None:

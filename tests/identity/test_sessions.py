@@ -270,3 +270,19 @@ async def waits_for_a_lock(database: Database) -> bool:
     finally:
         await connection.close()
     return waiting is not None
+
+
+class TestForgetExpired:
+    async def test_tokens_that_have_expired_go_and_the_others_work_on(
+        self, database: Database, make_user: MakeUser
+    ) -> None:
+        ada, bob = await make_user(), await make_user()
+        await login(database, ada)
+        kept = await login(database, bob)
+        moment = datetime.now(UTC) - timedelta(days=31)
+        await change_tokens(database, ada, created_at=moment, expires_at=moment + timedelta(days=30))
+
+        assert await sessions.forget_expired(database) >= 1  # other tests leave some too
+
+        assert await tokens_of(database, ada) == []
+        assert await is_alive(database, kept)

@@ -5,16 +5,19 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
 from asyncpg import Connection
 from sqlalchemy import event, text
 
+from graphql_api.authoring.access import lost_access
 from graphql_api.authoring.outcomes import ProposalOutcomes
 from graphql_api.context import Engines, Limits
 from graphql_api.events.log import EventLog
 from graphql_api.events.records import NewEvent
+from graphql_api.events.watches import Watches
 from graphql_api.identity.models import User, UserRole
 from graphql_api.identity.tokens import TokenKeys
 from graphql_api.kit import contents
@@ -112,6 +115,7 @@ class Studio:
             circuit=Circuit(database, "embedded"),
             keys=TokenKeys(("a secret of at least thirty-two bytes",)),
             rates=Rates(database),
+            watches=Watches(partial(lost_access, database)),
             limits=Limits(concurrent_refinements=1000),
         )
         self.anonymous = Api(self.engines, None)
