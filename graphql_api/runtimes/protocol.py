@@ -169,11 +169,14 @@ class RunEnded:
         error: Why it failed; None when it succeeded.
         summary: What the agent says of its own work, for reviewers.
         is_retryable: Whether asking again may succeed.
+        has_files: Whether the runtime gave the files that the run is about. A success without any is only one when
+            the runtime's state has them, or some came before.
     """
 
     error: str | None = None
     summary: str | None = None
     is_retryable: bool = True
+    has_files: bool = True
 
 
 Normalized = NewEvent | MessageDelta | FilesSnapshot | TokensUsed | RunEnded
@@ -187,6 +190,10 @@ class Normalizer(Protocol):
 
         A frame of an unknown kind becomes a `RuntimeEventReceived`, never an error and never nothing.
         """
+        ...
+
+    def missed(self) -> None:
+        """Take it that frames may be missing from here. It is not called where the runtime can replay."""
         ...
 
 

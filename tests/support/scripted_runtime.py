@@ -162,6 +162,9 @@ class ScriptedNormalizer:
             case _:
                 yield NewEvent("RuntimeEventReceived", {"event_type": frame.kind, "data": frame.content})
 
+    def missed(self) -> None:
+        """Do nothing: each frame stands for itself."""
+
 
 def said(message: object) -> Frame:
     """Make a frame that becomes one stored event."""

@@ -164,6 +164,9 @@ class EmbeddedNormalizer:
                 pass
         return [NewEvent("RuntimeEventReceived", {"event_type": frame.kind, "data": frame.content})]
 
+    def missed(self) -> None:
+        """Do nothing: each frame stands for itself."""
+
 
 def _progress(content: Any) -> Iterator[Normalized]:  # noqa: ANN401  frames carry any JSON value
     yield NewEvent("ProposalProgressed", {"message": content["message"]})

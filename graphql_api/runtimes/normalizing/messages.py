@@ -74,10 +74,12 @@ class Conversation:
 
     Attributes:
         plan: The plan of the thread; the calls of the tool that changes it are heard here.
+        last_words: What the agent that was asked said last; None before it said anything.
     """
 
     def __init__(self) -> None:
         self.plan = Plan()
+        self.last_words: str | None = None
         self._drafts: dict[str, _Draft] = {}
         self._whole: set[str] = set()
         self._calls: dict[str, str] = {}
@@ -166,7 +168,7 @@ class Conversation:
         draft = self._drafts.pop(message_id, _Draft(agent))
         speaker = (agent or draft.agent or name_of(message.get("name"))) if role == "ASSISTANT" else agent
         if text := text_of(message.get("content")):
-            yield _completed(message_id, speaker, role, text)
+            yield self._completed(message_id, speaker, role, text)
         usage = mapping_of(message.get("usage_metadata"))
         model = name_of(mapping_of(message.get("response_metadata")).get("model_name")) or model or draft.model
         yield from _used(
@@ -196,14 +198,16 @@ class Conversation:
         del self._drafts[message_id]
         self._whole.add(message_id)
         if draft.pieces:
-            yield _completed(message_id, draft.agent, "ASSISTANT", "".join(draft.pieces))
+            yield self._completed(message_id, draft.agent, "ASSISTANT", "".join(draft.pieces))
         yield from _used(message_id, draft.model, draft.input_tokens, draft.output_tokens)
         for index, call in enumerate(draft.calls.values()):
             yield from self.call(call.id or f"{message_id}-{index}", call.name or "tool", _arguments(call), draft.agent)
 
-
-def _completed(message_id: str, agent: str | None, role: str, text: str) -> NewEvent:
-    return NewEvent("AgentMessageCompleted", {"message_id": message_id, "agent": agent, "role": role, "text": text})
+    def _completed(self, message_id: str, agent: str | None, role: str, text: str) -> NewEvent:
+        if role == "ASSISTANT" and agent is None:
+            self.last_words = text
+        payload = {"message_id": message_id, "agent": agent, "role": role, "text": text}
+        return NewEvent("AgentMessageCompleted", payload)
 
 
 def _used(message_id: str, model: str | None, input_tokens: int, output_tokens: int) -> Iterator[Normalized]:
