@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import httpx
 from websockets.asyncio.client import ClientConnection, connect
@@ -102,6 +102,10 @@ class LangGraphClient:
         answer = await self.start_run(thread_id, prompt, **given)
         run: dict[str, Any] = answer.json()
         return run
+
+    async def start_on_a_new_thread(self) -> dict[str, Any]:
+        """Start a run on a thread that nobody else has."""
+        return await self.start(uuid4())
 
     async def start_run(self, thread_id: UUID, prompt: str = "Do it.", **given: Any) -> httpx.Response:  # noqa: ANN401 - JSON
         """Start a run on a thread that is there."""

@@ -57,10 +57,10 @@ class FakeRuntime:
         """How often a start was asked for, by the thread that was asked for."""
         return self._house.tries
 
-    def url(self, port: int, host: str = "127.0.0.1") -> str:
-        """Write the `RUNTIME_URL` of a server that listens there."""
+    def url(self, address: str) -> str:
+        """Write the `RUNTIME_URL` of a server that listens at an `http://` address."""
         query = f"?assistant={ASSISTANT}" if self.protocol is Protocol.LANGGRAPH else ""
-        return f"{self.protocol.value}+http://{host}:{port}{query}"
+        return f"{self.protocol.value}+{address}{query}"
 
     async def restart(self) -> None:
         """Forget everything; whoever listens is cut off."""
@@ -77,7 +77,7 @@ class FakeRuntime:
         try:
             async with sockets.serving(self.app, taken):
                 try:
-                    yield self.url(taken[0].getsockname()[1])
+                    yield self.url(f"http://127.0.0.1:{taken[0].getsockname()[1]}")
                 finally:
                     await self.restart()
         finally:
