@@ -21,7 +21,9 @@ from graphql_api.authoring.outcomes import ProposalOutcomes
 from graphql_api.context import Engines, Limits
 from graphql_api.events.log import EventLog
 from graphql_api.events.watches import Watches
-from graphql_api.identity.tokens import TokenKeys
+from graphql_api.identity.jwks import KeySet
+from graphql_api.identity.outside_tokens import IdentityProvider
+from graphql_api.identity.tokens import AUDIENCE, ISSUER, TokenKeys
 from graphql_api.kit.database import Database
 from graphql_api.kit.duties import background, repeat
 from graphql_api.kit.rates import Rates
@@ -81,8 +83,9 @@ def make_engines(settings: Settings, database_url: URL, secrets: tuple[str, ...]
         runtime=GuardedRuntime(runtime, circuit),
         circuit=circuit,
         watches=Watches(partial(lost_access, database)),
-        keys=TokenKeys(secrets, issuer=settings.jwt_issuer, audience=settings.jwt_audience),
         rates=Rates(database),
+        keys=_own_keys(settings, secrets),
+        provider=_provider(settings),
         limits=Limits(
             concurrent_refinements=settings.max_concurrent_refinements,
             proposal_lifetime=timedelta(hours=settings.proposal_ttl_hours),
@@ -135,6 +138,20 @@ def make_app(
         ],
         lifespan=lifespan,
     )
+
+
+def _own_keys(settings: Settings, secrets: tuple[str, ...]) -> TokenKeys:
+    """Make the keys of our own tokens; beside an outside provider, issuer and audience are the provider's."""
+    if settings.jwt_jwks_url is not None:
+        return TokenKeys(secrets)
+    return TokenKeys(secrets, issuer=settings.jwt_issuer or ISSUER, audience=settings.jwt_audience or AUDIENCE)
+
+
+def _provider(settings: Settings) -> IdentityProvider | None:
+    if settings.jwt_jwks_url is None or settings.jwt_issuer is None or settings.jwt_audience is None:
+        return None
+    keys = KeySet(settings.jwt_jwks_url)
+    return IdentityProvider(keys, issuer=settings.jwt_issuer, audience=settings.jwt_audience)
 
 
 def _secret(value: SecretStr | None) -> str | None:

@@ -9,6 +9,7 @@ from uuid import uuid4
 from graphql_api.events.log import EventLog
 from graphql_api.events.watches import Watches, expired
 from graphql_api.identity.actor import Actor
+from graphql_api.identity.outside_tokens import IdentityProvider
 from graphql_api.identity.presence import Presence
 from graphql_api.identity.tokens import TokenKeys
 from graphql_api.kit.columns import now
@@ -61,6 +62,7 @@ class Engines:
     keys: TokenKeys
     rates: Rates
     watches: Watches
+    provider: IdentityProvider | None = None
     limits: Limits = field(default_factory=Limits)
     presence: Presence = field(default_factory=Presence)
 

@@ -3,12 +3,13 @@
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy import URL
 
-from graphql_api.identity.tokens import AUDIENCE, ISSUER, MIN_SECRET_BYTES
+from graphql_api.identity.tokens import MIN_SECRET_BYTES
 from graphql_api.kit.database import parse_url
 from graphql_api.runtimes.addresses import DEEPAGENTS, EMBEDDED, RuntimeAddress, parse_runtime_url
 
@@ -40,8 +41,9 @@ class Settings(BaseSettings):
 
     database_url: str | None = None
     jwt_secret: Annotated[tuple[str, ...], NoDecode] = ()
-    jwt_issuer: str = ISSUER
-    jwt_audience: str = AUDIENCE
+    jwt_issuer: str | None = None
+    jwt_audience: str | None = None
+    jwt_jwks_url: str | None = None
     runtime_url: str | None = None
     deepagents_runtime_url: str | None = None
     runtime_token: SecretStr | None = None
@@ -71,6 +73,19 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"each secret has at least {MIN_SECRET_BYTES} bytes; make one with: openssl rand -base64 48"
             )
+        return value
+
+    @field_validator("jwt_jwks_url")
+    @classmethod
+    def _check_jwks_url(cls, value: str | None, others: ValidationInfo) -> str | None:
+        if value is None:
+            return None
+        url = urlsplit(value)
+        is_here = url.scheme == "http" and url.hostname in {"localhost", "127.0.0.1", "::1"}
+        if not url.hostname or not (url.scheme == "https" or is_here) or url.username is not None:
+            raise ValueError("it is an https URL without a user, or http on this machine")
+        if not others.data.get("jwt_issuer") or not others.data.get("jwt_audience"):
+            raise ValueError("it needs JWT_ISSUER and JWT_AUDIENCE, as they stand in the provider's tokens")
         return value
 
     @field_validator("cors_origins")

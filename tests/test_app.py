@@ -1,8 +1,10 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
+from jose import jwt
 from sqlalchemy.exc import SQLAlchemyError
 from support.server import SECRET, quick_settings, site
 from support.waiting import until
@@ -11,6 +13,7 @@ from graphql_api.app import make_app, make_engines, make_runtime, running
 from graphql_api.context import Context, Engines
 from graphql_api.identity.actor import Actor
 from graphql_api.identity.models import User
+from graphql_api.identity.tokens import AUDIENCE, ISSUER
 from graphql_api.kit.columns import now
 from graphql_api.kit.database import Database
 from graphql_api.kit.errors import Unauthenticated
@@ -40,6 +43,15 @@ class TestMakeEngines:
         token, _ = engines.keys.issue(User(email="a@example.com", name="A", password_hash="").id, now())
         with pytest.raises(Unauthenticated):
             make_engines(quick_settings(), database.url, (SECRET,)).keys.verify(token)
+
+    async def test_an_outside_provider_has_its_own_issuer_and_audience(self, database: Database) -> None:
+        settings = quick_settings(jwt_issuer="us", jwt_audience="them", jwt_jwks_url="https://id.example.com/keys")
+        engines = make_engines(settings, database.url, (SECRET,))
+        token, _ = engines.keys.issue(uuid4(), now())
+        claims = jwt.get_unverified_claims(token)
+        assert (claims["iss"], claims["aud"]) == (ISSUER, AUDIENCE)
+        assert engines.provider is not None
+        assert make_engines(quick_settings(), database.url, (SECRET,)).provider is None
 
     async def test_the_runtime_is_the_embedded_one(self) -> None:
         assert make_runtime(quick_settings()).name == "embedded-rules"

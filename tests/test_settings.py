@@ -125,7 +125,7 @@ class TestReadSettings:
         assert read_settings() == default
 
     def test_every_variable_has_a_good_value_here(self) -> None:
-        assert {name for name, *_ in GOOD} == {name.upper() for name in Settings.model_fields}
+        assert {name for name, *_ in GOOD} | {"JWT_JWKS_URL"} == {name.upper() for name in Settings.model_fields}
 
     def test_the_file_is_read_and_the_environment_wins(self, monkeypatch: pytest.MonkeyPatch) -> None:
         Path(".env").write_text("PORT=1\nHOST=0.0.0.0\nUNKNOWN=1\n", encoding="utf-8")
@@ -174,3 +174,30 @@ class TestReadSettings:
 
         assert url is not None
         assert url.render_as_string() == "postgresql+asyncpg://ada@db:5433/app"
+
+
+class TestIdentityProvider:
+    @pytest.mark.parametrize("url", ["https://id.example.com/keys", "http://127.0.0.1:9000/keys", "http://[::1]/keys"])
+    def test_its_keys_come_from_https_or_this_machine(self, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+        monkeypatch.setenv("JWT_ISSUER", "https://id.example.com/")
+        monkeypatch.setenv("JWT_AUDIENCE", "orchestrator")
+        monkeypatch.setenv("JWT_JWKS_URL", url)
+        assert read_settings().jwt_jwks_url == url
+
+    @pytest.mark.parametrize(
+        "url", ["http://id.example.com/keys", "file:///etc/passwd", "https://", "https://ada:hunter2@id.example.com/k"]
+    )
+    def test_no_other_url_is_taken(self, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+        monkeypatch.setenv("JWT_ISSUER", "https://id.example.com/")
+        monkeypatch.setenv("JWT_AUDIENCE", "orchestrator")
+        monkeypatch.setenv("JWT_JWKS_URL", url)
+        with pytest.raises(SettingsError, match="JWT_JWKS_URL: it is an https URL") as refusal:
+            read_settings()
+        assert "hunter2" not in str(refusal.value)
+
+    @pytest.mark.parametrize("name", ["JWT_ISSUER", "JWT_AUDIENCE"])
+    def test_issuer_and_audience_are_its_own(self, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+        monkeypatch.setenv(name, "https://id.example.com/")
+        monkeypatch.setenv("JWT_JWKS_URL", "https://id.example.com/keys")
+        with pytest.raises(SettingsError, match="JWT_JWKS_URL: it needs JWT_ISSUER and JWT_AUDIENCE"):
+            read_settings()

@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import Enum
 from uuid import UUID, uuid4
 
-from sqlalchemy import ARRAY, Index, LargeBinary, Text
+from sqlalchemy import ARRAY, Index, LargeBinary, Text, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 from graphql_api.kit.columns import timestamp
@@ -22,7 +22,7 @@ class User(SQLModel, table=True):
 
     Attributes:
         email: In lower case; unique.
-        password_hash: Argon2id in PHC form.
+        password_hash: Argon2id in PHC form; None for those who sign in elsewhere.
         roles: Values of `UserRole`.
         disabled_at: Since when they can't sign in.
     """
@@ -32,7 +32,7 @@ class User(SQLModel, table=True):
     id: UUID = Field(default_factory=uuid4, primary_key=True)
     email: str = Field(unique=True)
     name: str
-    password_hash: str
+    password_hash: str | None
     roles: list[str] = Field(default_factory=lambda: [UserRole.USER.value], sa_type=ARRAY(Text))
     created_at: datetime = timestamp()
     disabled_at: datetime | None = timestamp(default=None)
@@ -61,3 +61,20 @@ class RefreshToken(SQLModel, table=True):
     expires_at: datetime = timestamp()
     used_at: datetime | None = timestamp(default=None)
     revoked_at: datetime | None = timestamp(default=None)
+
+
+class OutsideIdentity(SQLModel, table=True):
+    """Who somebody is for an outside identity provider; one user has at most one identity of each.
+
+    Attributes:
+        issuer: The provider.
+        subject: Whom it means; it never gives a subject to somebody else.
+    """
+
+    __tablename__ = "outside_identities"
+    __table_args__ = (UniqueConstraint("user_id", "issuer"),)
+
+    issuer: str = Field(primary_key=True)
+    subject: str = Field(primary_key=True)
+    user_id: UUID = Field(foreign_key="users.id")
+    created_at: datetime = timestamp()

@@ -12,6 +12,8 @@ from graphql_api.identity import users
 from graphql_api.identity.actor import Actor
 from graphql_api.identity.errors import InvalidCredentials
 from graphql_api.identity.models import RefreshToken, User, UserRole
+from graphql_api.identity.outside_tokens import IdentityProvider
+from graphql_api.identity.outside_users import user_of
 from graphql_api.identity.passwords import matches
 from graphql_api.identity.tokens import TokenKeys
 from graphql_api.kit.clearing import clear
@@ -96,18 +98,31 @@ async def forget_expired(database: Database) -> int:
     return await clear(database, RefreshToken, col(RefreshToken.expires_at) < now())
 
 
-async def authenticate(database: Database, keys: TokenKeys, access_token: str) -> tuple[Actor, datetime]:
+async def authenticate(
+    database: Database, keys: TokenKeys, access_token: str, *, provider: IdentityProvider | None = None
+) -> tuple[Actor, datetime]:
     """Tell who acts with an access token, and until when it holds.
+
+    Args:
+        database: Where users are.
+        keys: That sign our own tokens.
+        access_token: Ours, or the provider's.
+        provider: Who else issues tokens.
 
     Raises:
         Unauthenticated: When the token is not valid, or its user is gone or disabled.
     """
-    user_id, expires_at = keys.verify(access_token)
-    async with database.transaction() as session:
-        user = await session.get(User, user_id)
+    if provider is not None and provider.takes(access_token):
+        stranger = await provider.verify(access_token)
+        user: User | None = await user_of(database, stranger)
+        expires_at = stranger.expires_at
+    else:
+        user_id, expires_at = keys.verify(access_token)
+        async with database.transaction() as session:
+            user = await session.get(User, user_id)
     if user is None or user.disabled_at:
         raise Unauthenticated(DISABLED)
-    return Actor(user_id, is_admin=UserRole.ADMIN.value in user.roles), expires_at
+    return Actor(user.id, is_admin=UserRole.ADMIN.value in user.roles), expires_at
 
 
 async def check_enabled(database: Database, actor: Actor) -> None:

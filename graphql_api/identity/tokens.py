@@ -30,6 +30,7 @@ CLOCK_TOLERANCE = timedelta(minutes=1)
 
 _ALGORITHM = "HS256"
 _SEGMENTS = 3
+_NOT_OURS = "This is not an access token of this API. Sign in again."
 
 
 class TokenKeys:
@@ -94,19 +95,34 @@ class TokenKeys:
         return user_id, expires_at
 
 
-def _checked_key_id(token: str) -> str:
-    """Read the key id of a token whose header is exactly what we write."""
-    refusal = Unauthenticated("This is not an access token of this API. Sign in again.")
-    if len(token) > MAX_TOKEN_LENGTH or token.count(".") != _SEGMENTS - 1 or not token.isascii():
-        raise refusal
+def read_header(token: str, *, maximum: int) -> dict[str, Any]:
+    """Read the header of what looks like a token; nothing in it is checked yet.
+
+    Args:
+        token: What a client sent.
+        maximum: Characters; a longer one is refused unread.
+
+    Raises:
+        Unauthenticated: When it does not look like one.
+    """
+    if len(token) > maximum or token.count(".") != _SEGMENTS - 1 or not token.isascii():
+        raise Unauthenticated(_NOT_OURS)
     segment = token.partition(".")[0]
     try:
         header: Any = orjson.loads(base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4)))
     except ValueError as error:
-        raise refusal from error
-    key_id = header.get("kid") if isinstance(header, dict) else None
+        raise Unauthenticated(_NOT_OURS) from error
+    if not isinstance(header, dict):
+        raise Unauthenticated(_NOT_OURS)
+    return header
+
+
+def _checked_key_id(token: str) -> str:
+    """Read the key id of a token whose header is exactly what we write."""
+    header = read_header(token, maximum=MAX_TOKEN_LENGTH)
+    key_id = header.get("kid")
     if not isinstance(key_id, str) or header != {"alg": _ALGORITHM, "typ": "JWT", "kid": key_id}:
-        raise refusal
+        raise Unauthenticated(_NOT_OURS)
     return key_id
 
 

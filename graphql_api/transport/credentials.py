@@ -25,7 +25,7 @@ async def signed_in(engines: Engines, authorization: str | None, *, address: str
     is_bearer = authorization[: len(_BEARER)].lower() == _BEARER
     token = authorization[len(_BEARER) :] if is_bearer else authorization
     try:
-        actor, expires_at = await authenticate(engines.database, engines.keys, token.strip())
+        actor, expires_at = await authenticate(engines.database, engines.keys, token.strip(), provider=engines.provider)
     except Unauthenticated as error:
         return Context(engines, address=address, refusal=error)
     return Context(engines, signed_in=actor, expires_at=expires_at, address=address)
