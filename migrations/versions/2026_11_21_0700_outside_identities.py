@@ -1,13 +1,13 @@
 """Let people sign in elsewhere: outside identities, and users without a password.
 
-Revision ID: 2026_11_21_0655
-Revises: 2026_11_21_0650
+Revision ID: 2026_11_21_0700
+Revises: 2026_11_21_0655
 """
 
 from alembic import op
 
-revision = "2026_11_21_0655"
-down_revision = "2026_11_21_0650"
+revision = "2026_11_21_0700"
+down_revision = "2026_11_21_0655"
 branch_labels = None
 depends_on = None
 
