@@ -43,6 +43,7 @@ from graphql_api.kit import types
 from graphql_api.kit.documents import Documents
 from graphql_api.kit.errors import BROKEN, DomainError, ErrorCode
 from graphql_api.kit.execution import EventExecutor
+from graphql_api.kit.operations import Observed
 from graphql_api.runtimes.queries import RuntimeQueries
 
 _UNREADABLE = (MissingQueryError, CannotGetOperationTypeError, InvalidOperationTypeError)
@@ -167,7 +168,7 @@ schema = _for_generators(
         ],
         config=StrawberryConfig(scalar_map=types.SCALARS),
         execution_context_class=EventExecutor,
-        extensions=[Documents().extension, OperationChosen],
+        extensions=[Observed, Documents().extension, OperationChosen],
     )
 )
 

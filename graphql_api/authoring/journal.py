@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from graphql_api.authoring.models import AuditEntry, Proposal, ProposalStatus, W
 from graphql_api.context import Context
 from graphql_api.events.log import EventLog
 from graphql_api.events.records import NewEvent
+from graphql_api.kit import metrics
 from graphql_api.kit.clearing import clear
 from graphql_api.kit.columns import now
 from graphql_api.kit.database import Database, Session
@@ -18,6 +20,14 @@ from graphql_api.kit.ids import to_global_id
 
 SHORTEST_AUDIT = timedelta(days=30)
 """What every policy keeps: a trigger refuses to delete anything younger, whoever asks."""
+
+_MOVES = metrics.counter("proposal_moves", "Proposals that came to a status.", ["status"])
+_REFINEMENT_SECONDS = metrics.histogram(
+    "refinement_duration_seconds",
+    "From the order to the end of the agent's work, by the status that it ended in.",
+    ["status"],
+    buckets=metrics.SLOW,
+)
 
 
 async def tell(
@@ -39,7 +49,8 @@ async def tell_status(
     before: ProposalStatus | None,
     by: UUID | None,
 ) -> None:
-    """Append the workflow event of a proposal's move to the status that it has now."""
+    """Append the workflow event of a proposal's move to the status that it has now; it counts once committed."""
+    session.after_commit.append(partial(_count, proposal, before, proposal.status))
     await tell(
         session,
         log,
@@ -50,6 +61,14 @@ async def tell_status(
         before=before.value if before else None,
         after=proposal.status.value,
     )
+
+
+def _count(proposal: Proposal, before: ProposalStatus | None, after: ProposalStatus) -> None:
+    _MOVES.labels(after.value.lower()).inc()
+    has_run = before in {ProposalStatus.PENDING, ProposalStatus.PROCESSING} and after is not ProposalStatus.PROCESSING
+    if has_run and proposal.completed_at is not None:
+        seconds = (proposal.completed_at - proposal.created_at).total_seconds()
+        _REFINEMENT_SECONDS.labels(after.value.lower()).observe(seconds)
 
 
 def audit(

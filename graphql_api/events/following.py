@@ -22,11 +22,13 @@ class Place:
         position: Sequence of the last event that it was given.
         is_over: Whether that one was terminal.
         is_behind: Whether the log has to be read before anything that arrived.
+        is_live: Whether the last batch arrived by itself, rather than being read.
     """
 
     position: int
     is_over: bool = False
     is_behind: bool = True
+    is_live: bool = False
     _arrived: deque[StoredEvent | LiveEvent] = field(default_factory=deque)
     _is_second_look: bool = False
 
@@ -37,13 +39,14 @@ class Place:
 
     def read(self, page: Sequence[StoredEvent]) -> None:
         """Move on past a page of the log."""
-        self.is_behind = len(page) == PAGE
+        self.is_behind, self.is_live = len(page) == PAGE, False
         if page:
             self.position, self.is_over = page[-1].sequence, page[-1].is_terminal
 
     def advance(self) -> list[StoredEvent | LiveEvent]:
         """Give what arrived and follows without a hole; at a hole, the log has to be read first."""
         given: list[StoredEvent | LiveEvent] = []
+        self.is_live = True
         while self._arrived and not self.is_over:
             event = self._arrived[0]
             is_stored = isinstance(event, StoredEvent)

@@ -7,9 +7,12 @@ from contextlib import contextmanager
 from uuid import UUID
 
 from graphql_api.events.records import LiveEvent, StoredEvent
+from graphql_api.kit import metrics
 
 MAILBOX_SIZE = 256
 """Events that wait for one follower; a slower one goes back to the log, so that its memory is bounded."""
+
+_SLOW = metrics.counter("slow_readers", "Times that a follower read too slowly, and went back to the log.")
 
 
 class Ending:
@@ -54,6 +57,7 @@ class Mailbox:
         if len(self._events) >= MAILBOX_SIZE:
             self._events.clear()
             self._must_read = True
+            _SLOW.inc()
         else:
             self._events.append(event)
         self._hear()

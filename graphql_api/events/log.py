@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
+from time import perf_counter
 from uuid import UUID
 
 import orjson
@@ -18,6 +19,7 @@ from graphql_api.events.hub import Ending, Hub
 from graphql_api.events.models import Event, Log
 from graphql_api.events.notifier import Notifier
 from graphql_api.events.records import LiveEvent, NewEvent, NewLiveEvent, StoredEvent
+from graphql_api.kit import metrics
 from graphql_api.kit.batches import Batched
 from graphql_api.kit.columns import now
 from graphql_api.kit.database import Database, Session
@@ -40,6 +42,14 @@ _APPEND = text("""
     RETURNING sequence, occurred_at
 """)
 
+SAMPLE_SECONDS = 0.02
+"""Between two samples of the lag, at least: with thousands of followers, timing each would cost more than sending."""
+
+_APPENDED = metrics.counter("events_appended", "Events that were stored.")
+_LAG_SECONDS = metrics.histogram(
+    "event_delivery_lag_seconds", "From a live event's append to its delivery, sampled; clocks of machines may differ."
+)
+
 _log = structlog.get_logger()
 
 
@@ -58,6 +68,7 @@ class EventLog:
         self._database = database
         self._hub = Hub()
         self.notifier = Notifier(database, self._hub)
+        self._sample_at = 0.0
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -130,6 +141,7 @@ class EventLog:
 
     def _publish(self, subject: UUID, events: Sequence[NewEvent | NewLiveEvent], stored: Sequence[StoredEvent]) -> None:
         """Publish stored and live events in the order in which they happened."""
+        _APPENDED.inc(len(stored))
         remaining = iter(stored)
         sequence = stored[0].sequence - 1
         for event in events:
@@ -214,6 +226,15 @@ class EventLog:
             async with aclosing(followed(place, mailbox, read, ending)) as batches:
                 async for batch in batches:
                     yield batch
+                    if place.is_live:
+                        self._sample_lag(batch[0])
+
+    def _sample_lag(self, event: StoredEvent | LiveEvent) -> None:
+        """Note how old a live event is once its follower has dealt with it; a few a second say enough."""
+        moment = perf_counter()
+        if moment >= self._sample_at:
+            self._sample_at = moment + SAMPLE_SECONDS
+            _LAG_SECONDS.observe(max(0.0, (now() - event.occurred_at).total_seconds()))
 
     async def _is_over(self, subject: UUID, position: int) -> bool:
         """Tell whether a position is that of the terminal event: a follower from there would wait for ever."""

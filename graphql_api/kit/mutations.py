@@ -6,6 +6,7 @@ from strawberry.extensions.field_extension import AsyncExtensionResolver, FieldE
 from strawberry.types import Info
 
 from graphql_api.kit.errors import DomainError
+from graphql_api.kit.operations import note_refusal
 from graphql_api.kit.types import user_error
 
 
@@ -34,6 +35,7 @@ class ErrorsAsData(FieldExtension):
         try:
             return await next_(source, info, **arguments)
         except DomainError as error:
+            note_refusal()
             await self.note(info, error)
             return self._payload(errors=[user_error(error)])
 

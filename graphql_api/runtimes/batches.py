@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import dataclass
 
 from graphql_api.runtimes.protocol import Frame
 
@@ -12,37 +13,51 @@ READ_AHEAD = 200
 """Frames that wait to be stored; a faster runtime is not read until they are, since each may be large."""
 
 
-async def batches(frames: AsyncIterator[Frame]) -> AsyncGenerator[list[Frame]]:
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Frames that arrived together, more or less.
+
+    Attributes:
+        frames: In order, at least one.
+        arrived_at: When the first came, by the loop's clock.
+    """
+
+    frames: list[Frame]
+    arrived_at: float
+
+
+async def batches(frames: AsyncIterator[Frame]) -> AsyncGenerator[Batch]:
     """Group frames in order; none waits for another, and no batch is empty.
 
     The stream's own error is raised after the frames before it. The stream is closed with the generator.
     """
-    waiting: asyncio.Queue[Frame | Exception | None] = asyncio.Queue(READ_AHEAD)
+    clock = asyncio.get_running_loop().time
+    waiting: asyncio.Queue[tuple[Frame | Exception | None, float]] = asyncio.Queue(READ_AHEAD)
 
     async def read() -> None:
         try:
             async for frame in frames:
-                await waiting.put(frame)
-            await waiting.put(None)
+                await waiting.put((frame, clock()))
+            await waiting.put((None, clock()))
         except Exception as error:  # noqa: BLE001 - it is raised where the batches are read
-            await waiting.put(error)
+            await waiting.put((error, clock()))
         finally:
             if isinstance(frames, AsyncGenerator):
                 await frames.aclose()
 
     reader = asyncio.create_task(read())
     try:
-        following = await waiting.get()
+        following, arrived_at = await waiting.get()
         while isinstance(following, Frame):
-            batch = [following]
-            while len(batch) < BATCH and not waiting.empty():
-                following = waiting.get_nowait()
+            batch = Batch([following], arrived_at)
+            while len(batch.frames) < BATCH and not waiting.empty():
+                following, arrived_at = waiting.get_nowait()
                 if not isinstance(following, Frame):
                     break
-                batch.append(following)
+                batch.frames.append(following)
             yield batch
             if isinstance(following, Frame):
-                following = await waiting.get()
+                following, arrived_at = await waiting.get()
         if following is not None:
             raise following
     finally:

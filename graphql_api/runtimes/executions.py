@@ -16,6 +16,7 @@ from sqlalchemy import BigInteger, Update, Uuid, column, text, values
 from sqlmodel import col, func, insert, select, update
 
 from graphql_api.events.log import EventLog
+from graphql_api.kit import metrics
 from graphql_api.kit.database import Database, Session
 from graphql_api.kit.errors import ErrorCode
 from graphql_api.kit.files import FileEntry
@@ -40,6 +41,9 @@ FIRST_DELAY = timedelta(seconds=1)
 
 LONGEST_DELAY = timedelta(seconds=8)
 
+_TAKEOVERS = metrics.counter("lease_takeovers", "Executions that were claimed while a worker that is lost held them.")
+_LOSSES = metrics.counter("execution_losses", "Executions given back because stream, runtime or database was lost.")
+
 _IS_ALIVE = """
     lease_expires_at > now() AND EXISTS (
         SELECT FROM pg_locks
@@ -50,7 +54,7 @@ _IS_ALIVE = """
 
 _CLAIM = text(f"""
     WITH due AS (
-        SELECT id FROM executions
+        SELECT id, state FROM executions
         WHERE due_at <= now() AND (state = 'QUEUED' OR (state = 'RUNNING' AND NOT ({_IS_ALIVE})))
         ORDER BY due_at LIMIT :limit FOR UPDATE SKIP LOCKED
     )
@@ -58,7 +62,7 @@ _CLAIM = text(f"""
     SET state = 'RUNNING', epoch = epoch + 1, attempts = attempts + 1,
         lease_owner = :worker, lease_expires_at = now() + :lease
     FROM due WHERE executions.id = due.id
-    RETURNING executions.id, executions.epoch
+    RETURNING executions.id, executions.epoch, due.state = 'RUNNING'
 """)  # noqa: S608 - the only thing put in is the constant above
 
 _RENEW = """
@@ -143,7 +147,10 @@ async def order(
 async def claim(session: Session, log: EventLog, *, worker: int, limit: int, lease: timedelta = LEASE) -> list[Claim]:
     """Take over what is due: what is new, and what a dead worker left."""
     parameters = {"worker": worker, "limit": limit, "lease": lease, "locks": WORKER_LOCKS}
-    claims = [Claim(*row) for row in await session.execute(_CLAIM, parameters)]
+    rows = (await session.execute(_CLAIM, parameters)).all()
+    claims = [Claim(execution_id, epoch) for execution_id, epoch, _ in rows]
+    takeovers = sum(is_takeover for *_, is_takeover in rows)
+    session.after_commit.append(lambda: _TAKEOVERS.inc(takeovers))
     for claimed in claims:
         await log.fence(session, claimed.execution_id, claimed.epoch)
     return claims
@@ -241,6 +248,7 @@ async def give_back(database: Database, claim: Claim, *, is_loss: bool) -> None:
         await session.execute(_held(claim).values(**values))
         # Not through the notifier, which may end with this process before it has sent anything.
         await session.execute(select(func.pg_notify(CHANNEL, "")))
+    _LOSSES.inc(is_loss)
 
 
 async def stop(session: Session, log: EventLog, execution_id: UUID) -> None:

@@ -1,7 +1,9 @@
 """A runtime behind its circuit."""
 
 from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager
 
+from graphql_api.kit import metrics
 from graphql_api.runtimes.circuit import Circuit
 from graphql_api.runtimes.protocol import (
     AgentRuntime,
@@ -13,9 +15,13 @@ from graphql_api.runtimes.protocol import (
     ThreadRef,
 )
 
+_SECONDS = metrics.histogram(
+    "runtime_call_duration_seconds", "How long calls of a runtime take.", ["runtime", "call", "result"]
+)
+
 
 class GuardedRuntime:
-    """Passes everything on; while the circuit is open, nothing is started.
+    """Passes everything on, timed; while the circuit is open, nothing is started.
 
     Args:
         runtime: The adapter.
@@ -30,7 +36,8 @@ class GuardedRuntime:
 
     async def health(self) -> Health:
         """Ask whether the runtime takes work; a slow answer during a run says nothing, so it is not counted."""
-        return await self._runtime.health()
+        with self._timed("health"):
+            return await self._runtime.health()
 
     async def start(self, request: RunRequest) -> ThreadRef:
         """Start a run, and count whether that worked.
@@ -39,7 +46,8 @@ class GuardedRuntime:
             RuntimeFailure: When the runtime refuses or can't be reached, or the circuit is open.
         """
         async with self._circuit.guard():
-            return await self._runtime.start(request)
+            with self._timed("start"):
+                return await self._runtime.start(request)
 
     def events(self, request: RunRequest, thread: ThreadRef) -> AsyncIterator[Frame]:
         """Give the frames of a thread."""
@@ -51,15 +59,21 @@ class GuardedRuntime:
 
     async def snapshot(self, thread: ThreadRef) -> Snapshot:
         """Ask for the state of a thread."""
-        return await self._runtime.snapshot(thread)
+        with self._timed("snapshot"):
+            return await self._runtime.snapshot(thread)
 
     async def cancel(self, thread: ThreadRef) -> bool:
         """Ask the runtime to stop."""
-        return await self._runtime.cancel(thread)
+        with self._timed("cancel"):
+            return await self._runtime.cancel(thread)
 
     async def forget(self, thread: ThreadRef) -> bool:
         """Ask the runtime to drop what it keeps of the thread."""
-        return await self._runtime.forget(thread)
+        with self._timed("forget"):
+            return await self._runtime.forget(thread)
+
+    def _timed(self, call: str) -> AbstractContextManager[None]:
+        return metrics.timed(_SECONDS, self.name, call)
 
     async def close(self) -> None:
         """Let go of connections."""

@@ -11,7 +11,7 @@ import structlog
 
 from graphql_api.events.log import AppendRefused, EventLog
 from graphql_api.events.records import NewEvent, NewLiveEvent
-from graphql_api.kit import contents
+from graphql_api.kit import contents, metrics
 from graphql_api.kit.database import Database, Session
 from graphql_api.kit.errors import ErrorCode
 from graphql_api.runtimes import executions, forgetting, snapshots
@@ -36,6 +36,14 @@ from graphql_api.runtimes.storable import storable_text
 
 RUN_TIMEOUT_SECONDS = 1800
 """A run that takes longer has failed; a takeover gives it that time again."""
+
+_FRAMES = metrics.counter("ingested_frames", "Frames of runtimes whose meaning was stored, or was stored already.")
+_LAG_SECONDS = metrics.histogram(
+    "ingest_lag_seconds", "From the arrival of a batch's first frame until its meaning is stored."
+)
+_END_SECONDS = metrics.histogram(
+    "execution_end_duration_seconds", "From the runtime's end until the outcome is final.", ["result"]
+)
 
 _log = structlog.get_logger()
 
@@ -108,7 +116,8 @@ class Ingest:
                 raise
             await self._give_up(claim, ErrorCode.RUNTIME_FAILED, error.message, is_retryable=False)
         else:
-            await self._end(claim, _outcome(ended))
+            with metrics.timed(_END_SECONDS):
+                await self._end(claim, _outcome(ended))
 
     async def _load(self, claim: Claim) -> tuple[RunRequest, Execution]:
         async with self._database.transaction() as session:
@@ -141,8 +150,10 @@ class Ingest:
         normalizer = self._runtime.normalizer(request)
         async with aclosing(batches(self._runtime.events(request, thread))) as arriving:
             async for batch in arriving:
-                normalized = progress.normalize(normalizer, batch)
+                normalized = progress.normalize(normalizer, batch.frames)
                 await self._store(claim, progress, normalized)
+                _LAG_SECONDS.observe(asyncio.get_running_loop().time() - batch.arrived_at)
+                _FRAMES.inc(len(batch.frames))
                 if normalized and isinstance(normalized[-1], RunEnded):
                     return normalized[-1]
         raise StreamLost("The stream closed before the run ended.")

@@ -21,7 +21,6 @@ from starlette.websockets import WebSocket
 from strawberry.asgi import GraphQL
 from strawberry.http import GraphQLHTTPResponse
 from strawberry.http.base import BaseRequestProtocol
-from strawberry.http.streaming import MultipartSubscriptionTransport
 from strawberry.http.types import QueryParams
 from strawberry.schema.base import BaseSchema
 from strawberry.schema.exceptions import InvalidOperationTypeError
@@ -33,14 +32,17 @@ from strawberry.subscriptions import (
 from strawberry.types.graphql import OperationType
 
 from graphql_api.context import Context, Engines
+from graphql_api.kit import metrics
 from graphql_api.kit.errors import BROKEN, ErrorCode
 from graphql_api.transport.credentials import address_of, signed_in
 from graphql_api.transport.graphiql_page import GraphiQL
-from graphql_api.transport.streams import ServerSentEvents
+from graphql_api.transport.streams import Multipart, ServerSentEvents
 from graphql_api.transport.websocket import WebSocketAdapter, WebSocketHandler
 
 INIT_TIMEOUT = timedelta(seconds=10)
 """How long a WebSocket may take to say who it is."""
+
+_CONNECTIONS = metrics.gauge("websocket_connections", "WebSockets that are open.")
 
 _log = structlog.get_logger()
 
@@ -79,7 +81,7 @@ class GraphQLApp(GraphQL[Context, None]):
             allowed_origins=allowed_origins,
         )
         self.stream_transport_classes_by_protocol = {
-            MULTIPART_SUBSCRIPTION_PROTOCOL: MultipartSubscriptionTransport,
+            MULTIPART_SUBSCRIPTION_PROTOCOL: Multipart,
             GRAPHQL_SSE_PROTOCOL: ServerSentEvents,
         }
         self.engines = engines
@@ -91,7 +93,8 @@ class GraphQLApp(GraphQL[Context, None]):
             await self._answer(scope, receive, send)
             return
         try:
-            await super().__call__(scope, receive, send)
+            with _CONNECTIONS.track_inprogress():
+                await super().__call__(scope, receive, send)
         except Exception:  # noqa: BLE001 - whatever broke, the client is told, and the server goes on
             _log.exception("websocket_failed")
             with suppress(RuntimeError, OSError):

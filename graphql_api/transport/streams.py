@@ -3,8 +3,11 @@
 Seams, checked with strawberry-graphql 0.341: `SSETransport` and its overridable methods.
 """
 
+from strawberry.http import GraphQLHTTPResponse
 from strawberry.http.parse_content_type import parse_content_type
-from strawberry.http.streaming import SSETransport
+from strawberry.http.streaming import JSONEncoder, MultipartSubscriptionTransport, SSETransport
+
+from graphql_api.transport.delivery.tally import tally
 
 EVENT_STREAM = "text/event-stream"
 _JSON = frozenset({"application/json", "application/graphql-response+json"})
@@ -24,11 +27,21 @@ class ServerSentEvents(SSETransport):
 
     def encode_event(self, event: str, data: str | None = None) -> str:
         """Write one event; a data field is always there, since browsers drop events without one."""
+        tally.add(event == "next")
         return f"event: {event}\ndata: {data or ''}\n\n"
 
     def encode_comment(self, comment: str) -> str:
         """Write what keeps the connection open."""
         return f": {comment}\n\n"
+
+
+class Multipart(MultipartSubscriptionTransport):
+    """Subscriptions over multipart HTTP, counted."""
+
+    def encode_next(self, response: GraphQLHTTPResponse, encode_json: JSONEncoder) -> str:
+        """Write one event."""
+        tally.add(1)
+        return super().encode_next(response, encode_json)
 
 
 def _weights(accept: str) -> dict[str, float]:

@@ -24,6 +24,7 @@ from graphql_api.transport.credentials import for_operation, signed_in
 from graphql_api.transport.delivery.delivery import Delivery
 from graphql_api.transport.delivery.outlets import outlet_of
 from graphql_api.transport.delivery.plans import Plans
+from graphql_api.transport.delivery.tally import tally
 
 UNAUTHORIZED = 4401
 
@@ -115,15 +116,16 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
             operation_name=operation.operation_name,
             operation_extensions=delivery.takeover.as_extensions(),
         )
-        async with aclosing(results):
-            async for each in results:
-                result = cast("ExecutionResult", each)  # the only kind, since @defer and @stream are not turned on
-                if not delivery.begins():
-                    if _is_refusal(result):
-                        await operation.send_initial_errors(result.errors or [])
-                        return
-                    await operation.send_next(result)
-                await delivery.advance()
+        with tally.counting(delivery):
+            async with aclosing(results):
+                async for each in results:
+                    result = cast("ExecutionResult", each)  # the only kind, since @defer and @stream are not turned on
+                    if not delivery.begins():
+                        if _is_refusal(result):
+                            await operation.send_initial_errors(result.errors or [])
+                            return
+                        await operation.send_next(result)
+                    await delivery.advance()
         await operation.send_operation_message({"id": operation.id, "type": "complete"})
 
 

@@ -48,28 +48,28 @@ class TestBatches:
     @pytest.mark.parametrize("count", [0, 1, BATCH, BATCH + 1, READ_AHEAD + 1, 5 * BATCH])
     async def test_every_frame_comes_once_and_in_order(self, count: int) -> None:
         got = [batch async for batch in batches(Stream(count).frames())]
-        assert [frame.content for batch in got for frame in batch] == list(range(1, count + 1))
-        assert all(0 < len(batch) <= BATCH for batch in got)
+        assert [frame.content for batch in got for frame in batch.frames] == list(range(1, count + 1))
+        assert all(0 < len(batch.frames) <= BATCH for batch in got)
 
     async def test_an_error_comes_after_the_frames_before_it(self) -> None:
         got: list[Frame] = []
 
         async def read() -> None:
             async for batch in batches(Stream(3, ZeroDivisionError()).frames()):
-                got.extend(batch)
+                got.extend(batch.frames)
 
         with pytest.raises(ZeroDivisionError):
             await read()
         assert [frame.content for frame in got] == [1, 2, 3]
 
     async def test_an_iterator_without_an_end_of_its_own_will_do(self) -> None:
-        assert [batch async for batch in batches(Plain())] == [[Frame("said", 1)]]
+        assert [batch.frames async for batch in batches(Plain())] == [[Frame("said", 1)]]
 
     async def test_whoever_stops_early_leaves_nothing_open_though_the_queue_is_full(self) -> None:
         stream = Stream(10 * READ_AHEAD)
         before = asyncio.all_tasks()
         async with aclosing(batches(stream.frames())) as arriving:
-            assert len(await anext(arriving)) >= 1
+            assert len((await anext(arriving)).frames) >= 1
             await until(lambda: stream.sent > READ_AHEAD)
         assert stream.is_closed
         assert stream.sent <= BATCH + READ_AHEAD + 1

@@ -40,6 +40,12 @@ class Delivery:
         self._has_begun = False
         self._waiting: deque[object] = deque()
         self._delivered = 0
+        self._taken = 0
+
+    @property
+    def delivered(self) -> int:
+        """How many events it has taken from their source and passed on."""
+        return self._taken - len(self._waiting)
 
     def begins(self) -> bool:
         """Tell, of the stream's first result, whether it is only the sign that the takeover is offered."""
@@ -85,6 +91,7 @@ class Delivery:
             self.takeover.hand_back(error)
             return False
         self._delivered += len(self._waiting)
+        self._taken += len(self._waiting)
         return bool(self._waiting)
 
 
