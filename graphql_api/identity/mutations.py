@@ -3,6 +3,7 @@
 import strawberry
 
 from graphql_api.identity import sessions
+from graphql_api.identity.attempts import attempt
 from graphql_api.identity.types import IdentityContext, Session
 from graphql_api.kit.mutations import ErrorsAsData
 from graphql_api.kit.types import UserError
@@ -68,14 +69,16 @@ class IdentityMutations:
 
     @strawberry.mutation(
         extensions=[ErrorsAsData(LoginPayload)],
-        description="Sign in with a password. Errors: `InvalidCredentialsError`.",
+        description="Sign in with a password. Errors: `InvalidCredentialsError`. Who fails again and again gets "
+        "`RATE_LIMITED` at the top level, and waits longer and longer.",
     )
     async def login(self, info: Info, input: LoginInput) -> LoginPayload:  # noqa: A002 - the argument's GraphQL name
         """Sign in."""
         context = info.context
-        signed_in = await sessions.login(
-            context.database, context.engines.keys, email=input.email, password=input.password
-        )
+        async with attempt(context.engines.rates, email=input.email, address=context.address):
+            signed_in = await sessions.login(
+                context.database, context.engines.keys, email=input.email, password=input.password
+            )
         return LoginPayload(session=Session.of(signed_in))
 
     @strawberry.mutation(

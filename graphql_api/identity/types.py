@@ -13,6 +13,7 @@ from graphql_api.identity.sessions import SignedIn
 from graphql_api.identity.tokens import TokenKeys
 from graphql_api.kit.database import Database
 from graphql_api.kit.ids import to_global_id
+from graphql_api.kit.rates import Rates
 from graphql_api.kit.types import Node, UserError, base_fields, described_enum, user_error
 
 described_enum(
@@ -29,12 +30,14 @@ class IdentityEngines(Protocol):
     """What identity's resolvers need of the process."""
 
     keys: TokenKeys
+    rates: Rates
 
 
 class IdentityContext(Protocol):
     """What identity's resolvers need of a request."""
 
     engines: IdentityEngines
+    address: str
 
     @property
     def actor(self) -> Actor:
