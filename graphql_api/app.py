@@ -29,6 +29,7 @@ from graphql_api.kit.duties import background, repeat
 from graphql_api.kit.rates import Rates
 from graphql_api.runtimes.addresses import RuntimeAddress
 from graphql_api.runtimes.circuit import Circuit
+from graphql_api.runtimes.deepagents.adapter import DeepAgentsRuntime
 from graphql_api.runtimes.embedded.adapter import EmbeddedRuntime
 from graphql_api.runtimes.guarded import GuardedRuntime
 from graphql_api.runtimes.protocol import AgentRuntime
@@ -42,6 +43,7 @@ from graphql_api.transport.metrics import Metrics
 
 RUNTIMES: Mapping[str, Callable[[Settings, RuntimeAddress], AgentRuntime]] = {
     "embedded": lambda settings, _: EmbeddedRuntime(pace_seconds=settings.embedded_runtime_pace_ms / 1000),
+    "deepagents": lambda _, address: DeepAgentsRuntime(address),
 }
 """Makes an adapter, by the name that `RUNTIME_URL` begins with; an address that it can't use is a `ValueError`."""
 

@@ -1,9 +1,11 @@
-"""The HTTP client that adapters share: its timeouts, and what a broken call means."""
+"""The HTTP client that adapters share: its timeouts and retries, and what a broken call means."""
 
+import base64
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import httpx
+import stamina
 
 from graphql_api.runtimes.addresses import RuntimeAddress
 from graphql_api.runtimes.protocol import RuntimeFailure
@@ -16,6 +18,12 @@ CALL_SECONDS = 30.0
 
 HANDSHAKE_SECONDS = 10.0
 """How long the handshake of a WebSocket may take."""
+
+ATTEMPTS = 3
+"""How often a call is made that may be repeated."""
+
+ATTEMPTS_SECONDS = 45.0
+"""After which it is not repeated any more."""
 
 _BUSY = frozenset({httpx.codes.REQUEST_TIMEOUT, httpx.codes.TOO_EARLY, httpx.codes.TOO_MANY_REQUESTS})
 
@@ -48,3 +56,32 @@ async def calling() -> AsyncIterator[None]:
         raise RuntimeFailure(f"The runtime answered {status}.", is_retryable=is_retryable) from error
     except httpx.HTTPError as error:
         raise RuntimeFailure(f"The runtime can't be reached: {type(error).__name__}.", is_retryable=True) from error
+
+
+def retrying() -> AsyncIterator[stamina.Attempt]:
+    """Repeat what may be repeated, after a while that grows and differs from caller to caller.
+
+    Use it as `async for attempt in retrying()`, with the call in a `with attempt`; a `RuntimeFailure` that is retryable
+    brings another attempt, and the last one is raised.
+    """
+    return stamina.retry_context(
+        on=_is_worth_another,
+        attempts=ATTEMPTS,
+        timeout=ATTEMPTS_SECONDS,
+        wait_initial=0.2,
+        wait_max=2.0,
+        wait_jitter=0.5,
+    )
+
+
+def authorization_of(address: RuntimeAddress) -> dict[str, str]:
+    """Make the header that a runtime knows its callers by: a bearer token, or else user and password."""
+    if address.token is not None:
+        return {"authorization": f"Bearer {address.token}"}
+    if address.credentials is not None:
+        return {"authorization": f"Basic {base64.b64encode(':'.join(address.credentials).encode()).decode()}"}
+    return {}
+
+
+def _is_worth_another(error: Exception) -> bool:
+    return isinstance(error, RuntimeFailure) and error.is_retryable

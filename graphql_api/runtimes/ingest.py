@@ -125,7 +125,10 @@ class Ingest:
             given = await executions.files_at(session, claim.execution_id, 0)
             texts = await contents.load(session, {entry.digest for entry in given.values()})
         files = {path: texts[entry.digest] for path, entry in given.items()}
-        return RunRequest(execution_id=claim.execution_id, files=files, **execution.request), execution
+        request = RunRequest(
+            execution_id=claim.execution_id, files=files, is_repeated=execution.attempts > 1, **execution.request
+        )
+        return request, execution
 
     async def _thread(self, claim: Claim, request: RunRequest, execution: Execution) -> ThreadRef:
         if execution.thread_id is not None:

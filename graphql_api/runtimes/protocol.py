@@ -38,10 +38,17 @@ class Capabilities:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """Whether a runtime takes work now; `detail` says why not, without secrets."""
+    """Whether a runtime takes work now.
+
+    Attributes:
+        is_healthy: Whether it says so.
+        detail: Why not, without secrets.
+        is_slow: Whether it could be reached and did not answer in time, as one that works may.
+    """
 
     is_healthy: bool
     detail: str | None = None
+    is_slow: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +61,7 @@ class RunRequest:
         context_file_path: The file that they had open.
         context_selection: The text that they had selected in it.
         files: Content by path: the draft that the agent starts from.
+        is_repeated: Whether it may have been started before, by somebody who did not live to tell.
     """
 
     execution_id: UUID
@@ -61,6 +69,7 @@ class RunRequest:
     context_file_path: str | None
     context_selection: str | None
     files: Mapping[str, str]
+    is_repeated: bool = False
 
 
 @dataclass(frozen=True, slots=True)

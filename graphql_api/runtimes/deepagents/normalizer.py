@@ -58,7 +58,7 @@ class DeepAgentsNormalizer:
             return
         yield from self._said(content.get("messages"))
         yield from self._conversation.plan.update(content["todos"]) if "todos" in content else ()
-        yield from self._snapshot(content.get("files"))
+        yield from self._snapshot(content.get("files") or first_of(content.get("result"), "files"))
         self._result = result_of(content.get("result")) or self._result
         if rest := {key: value for key, value in content.items() if key not in _STATE_FIELDS and value}:
             yield _received("on_state_update", rest)
@@ -174,14 +174,15 @@ def _is_call(text: str) -> bool:
 
 
 def _readable(value: Any) -> Mapping[str, Any]:  # noqa: ANN401 - frames carry any JSON value
-    """Give an object, also one that came as a `repr`; an empty one for anything else."""
-    value = first_of(value, "raw_event", "data") or value
+    """Give an object, also one that came as a `repr`, or in parts; an empty one for anything else."""
     if isinstance(value, str) and _is_call(value):
         try:
             value = read_repr(value)
         except UnreadableRepr:
             return {}
-    return mapping_of(value)
+    fields = mapping_of(value)
+    inner = first_of(fields, "raw_event", "data")
+    return fields if inner is None else {**fields, "raw_event": None, "data": None, **_readable(inner)}
 
 
 def _agent_of(origin: Mapping[str, Any]) -> str | None:

@@ -201,6 +201,11 @@ class TestFiles:
             RunEnded(summary="Done."),
         ]
 
+    def test_they_may_be_in_the_result(self) -> None:
+        assert normalized(("on_state_update", {"files": {}, "result": {"files": {"/a": "1"}}})) == [
+            FilesSnapshot({"a": "1"}, is_partial=True)
+        ]
+
     def test_a_text_of_them_is_read(self) -> None:
         assert normalized(("on_state_update", {"files": "{'/a': {'content': ['x']}}"})) == [
             FilesSnapshot({"a": "x"}, is_partial=True)
@@ -286,6 +291,14 @@ class TestATool:
             (
                 {"tool_name": "ls", "tool_call_id": "1", "arguments": {"a": 1}},
                 {"output": "ToolMessage(content='x', name='ls', tool_call_id='1')"},
+            ),
+            (
+                {"event": "on_tool_start", "name": "ls", "run_id": "1", "data": {"input": {"a": 1}}},
+                {"event": "on_tool_end", "name": "ls", "run_id": "1", "data": {"output": "x"}},
+            ),
+            (
+                {"raw_event": "Call(name='ls', call_id='1', input={'a': 1})"},
+                {"raw_event": {"data": {"name": "ls", "call_id": "1", "result": "x"}}},
             ),
             (
                 {"data": {"name": "ls", "call_id": "1", "tool_input": {"a": 1}}},
