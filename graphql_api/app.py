@@ -36,6 +36,7 @@ from graphql_api.runtimes.protocol import AgentRuntime
 from graphql_api.runtimes.worker import Worker
 from graphql_api.schema import schema, sdl
 from graphql_api.settings import Environment, Settings, SettingsError
+from graphql_api.transport.access import AccessLog
 from graphql_api.transport.graphiql_page import GraphiQL
 from graphql_api.transport.graphql import GraphQLApp
 from graphql_api.transport.health import Health
@@ -130,13 +131,14 @@ def make_app(
             *(graphiql.routes() if graphiql else ()),
         ],
         middleware=[
+            Middleware(AccessLog),
             Middleware(
                 CORSMiddleware,
                 allow_origins=settings.cors_origins,
                 allow_methods=["GET", "POST"],
                 allow_headers=["authorization", "content-type", "traceparent"],
                 max_age=600,
-            )
+            ),
         ],
         lifespan=lifespan,
     )

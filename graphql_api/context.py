@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar, cast
-from uuid import uuid4
 
 from graphql_api.events.log import EventLog
 from graphql_api.events.watches import Watches, expired
@@ -13,6 +12,7 @@ from graphql_api.identity.outside_tokens import IdentityProvider
 from graphql_api.identity.presence import Presence
 from graphql_api.identity.tokens import TokenKeys
 from graphql_api.kit.columns import now
+from graphql_api.kit.correlation import begin_operation, current_request_id
 from graphql_api.kit.database import Database
 from graphql_api.kit.errors import Unauthenticated
 from graphql_api.kit.rates import Rate, Rates
@@ -84,7 +84,7 @@ class Context:
     signed_in: Actor | None = None
     expires_at: datetime | None = None
     address: str = ""
-    request_id: str = field(default_factory=lambda: uuid4().hex)
+    request_id: str = field(default_factory=current_request_id)
     refusal: Unauthenticated | None = None
     _loaders: dict[Callable[..., Any], Any] = field(default_factory=dict)
 
@@ -115,7 +115,7 @@ class Context:
 
     def for_operation(self) -> "Context":
         """Make the context of one operation on this connection."""
-        return replace(self, request_id=uuid4().hex, _loaders={})
+        return replace(self, request_id=begin_operation(), _loaders={})
 
     def loader(self, make: Callable[["Context"], Loader]) -> Loader:
         """Return this request's loader of a kind; it is made at its first use."""

@@ -2,28 +2,17 @@
 
 import logging
 import os
-import re
 import sys
-from collections.abc import MutableMapping
 from typing import Any, TextIO
 
 import orjson
 import structlog
-from structlog.typing import EventDict, Processor
+from structlog.typing import Processor
+
+from graphql_api.kit.redaction import redact
 
 _OURS = "graphql_api"
 """The logger that is heard at the level that was asked for; all others only from warnings on."""
-
-_SECRET_NAME = re.compile(
-    r"password|passphrase|secret|token|authorization|cookie|api_?key|credential|dsn", re.IGNORECASE
-)
-_SECRET_TEXTS = (
-    (re.compile(r"(?<=://)([^\s/:@]*):[^\s@]*@"), r"\1:***@"),
-    (re.compile(r"\b(bearer)\s+[\w.~+/=-]+", re.IGNORECASE), r"\1 ***"),
-    (re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]*"), "***"),
-    # What SQLAlchemy adds to the message of a failed statement.
-    (re.compile(r"^\[parameters: .*\]$", re.MULTILINE), "[parameters: ***]"),
-)
 
 
 def configure(level: str, *, is_json: bool, stream: TextIO | None = None) -> None:
@@ -67,11 +56,6 @@ def configure(level: str, *, is_json: bool, stream: TextIO | None = None) -> Non
     _route(handler, level)
 
 
-def redact(_logger: object, _method: str, event: EventDict) -> EventDict:
-    """Cut secrets out of an event: values whose name tells what they are, and what looks like one in any text."""
-    return {name: _without_secrets(value, name) for name, value in event.items()}
-
-
 def _route(handler: logging.Handler, level: str) -> None:
     logging.captureWarnings(capture=True)
     wanted = logging.getLevelNamesMapping()[level.upper()]
@@ -99,17 +83,3 @@ def _text_renderer(stream: TextIO) -> Processor:
     return structlog.dev.ConsoleRenderer(
         colors=has_colors, pad_event_to=0, exception_formatter=structlog.dev.plain_traceback
     )
-
-
-def _without_secrets(value: Any, name: str = "") -> Any:  # noqa: ANN401 - whatever was logged
-    if value is not None and not isinstance(value, bool | int | float) and _SECRET_NAME.search(name):
-        return "***"
-    if isinstance(value, str):
-        for pattern, replacement in _SECRET_TEXTS:
-            value = pattern.sub(replacement, value)
-        return value
-    if isinstance(value, MutableMapping):
-        return {key: _without_secrets(inner, str(key)) for key, inner in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_without_secrets(inner) for inner in value]
-    return value

@@ -34,6 +34,8 @@ _OPEN = metrics.gauge("subscriptions_open", "Subscriptions that are being served
 
 _known, _strange = Bounded(NAMES), Bounded(STRANGERS_NAMES)
 
+_log = structlog.get_logger()
+
 
 class Outcome(Enum):
     """How an operation ended."""
@@ -106,6 +108,7 @@ class Observed(SchemaExtension):
         if type_ == OperationType.SUBSCRIPTION.value:
             self._open = _OPEN.labels(self._label(name))
             self._open.inc()
+            _log.info("subscription_started")
         yield
 
     def _end(self, outcome: Outcome, seconds: float) -> None:
@@ -132,7 +135,7 @@ def _name_and_type(operation: ExecutionContext) -> tuple[str | None, str]:
     for definition in () if document is None else document.definitions:
         if isinstance(definition, OperationDefinitionNode):
             name = None if definition.name is None else definition.name.value
-            if wanted in {None, name}:
+            if wanted is None or wanted == name:
                 return None if name is None else name[:MAX_NAME_LENGTH], definition.operation.value
     return None, UNREADABLE
 

@@ -3,6 +3,7 @@
 from ipaddress import IPv6Address, ip_address
 
 from starlette.requests import HTTPConnection
+from structlog.contextvars import bind_contextvars
 
 from graphql_api.context import Context, Engines
 from graphql_api.identity.sessions import authenticate, check_enabled
@@ -28,6 +29,7 @@ async def signed_in(engines: Engines, authorization: str | None, *, address: str
         actor, expires_at = await authenticate(engines.database, engines.keys, token.strip(), provider=engines.provider)
     except Unauthenticated as error:
         return Context(engines, address=address, refusal=error)
+    bind_contextvars(user_id=str(actor.user_id))
     return Context(engines, signed_in=actor, expires_at=expires_at, address=address)
 
 

@@ -9,7 +9,6 @@ from contextlib import suppress
 from datetime import timedelta
 from email.message import Message
 from typing import Any
-from uuid import uuid4
 
 import orjson
 import structlog
@@ -33,6 +32,7 @@ from strawberry.types.graphql import OperationType
 
 from graphql_api.context import Context, Engines
 from graphql_api.kit import metrics
+from graphql_api.kit.correlation import current_request_id
 from graphql_api.kit.errors import BROKEN, ErrorCode
 from graphql_api.transport.credentials import address_of, signed_in
 from graphql_api.transport.graphiql_page import GraphiQL
@@ -110,9 +110,8 @@ class GraphQLApp(GraphQL[Context, None]):
         except ClientDisconnect:
             return
         except Exception:  # noqa: BLE001 - whatever broke, the client is told, and the server goes on
-            request_id = uuid4().hex
-            _log.exception("request_failed", request_id=request_id)
-            response = _error(500, BROKEN, ErrorCode.INTERNAL_ERROR, request_id)
+            _log.exception("request_failed")
+            response = _error(500, BROKEN, ErrorCode.INTERNAL_ERROR)
         await response(scope, receive, send)
 
     async def get_context(self, request: HTTPConnection, response: Response | WebSocket) -> Context:  # noqa: ARG002 - the signature is Strawberry's
@@ -185,14 +184,14 @@ def _refusal(error: HTTPException) -> Response:
             "Subscriptions run over WebSocket as graphql-transport-ws, or over HTTP with accept: text/event-stream or "
             "multipart/mixed;subscriptionSpec=1.0, on this path."
         )
-    response = _error(status, reason, ErrorCode.VALIDATION_FAILED, uuid4().hex)
+    response = _error(status, reason, ErrorCode.VALIDATION_FAILED)
     if status == 405:  # noqa: PLR2004 - Method Not Allowed
         response.headers["allow"] = allowed
     return response
 
 
-def _error(status: int, message: str, code: ErrorCode, request_id: str) -> Response:
-    error = {"message": message, "extensions": {"code": code.value, "requestId": request_id}}
+def _error(status: int, message: str, code: ErrorCode) -> Response:
+    error = {"message": message, "extensions": {"code": code.value, "requestId": current_request_id()}}
     return Response(
         orjson.dumps({"errors": [error]}), status, {"cache-control": "no-store"}, media_type="application/json"
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import aclosing, suppress
+from time import perf_counter
 from typing import Any, ClassVar, cast
 from uuid import uuid4
 
@@ -95,7 +96,7 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
 
     async def run_operation(self, operation: Operation[Context, None]) -> None:
         """Run one operation to its end; an error in it is its own and never the connection's."""
-        context = self.context
+        context, started_at = self.context, perf_counter()
         try:
             context = await for_operation(self.context)
             await self._run(operation, context)
@@ -105,6 +106,8 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
             _log.exception("operation_broke", request_id=context.request_id)
             with suppress(WebSocketDisconnected):
                 await operation.send_initial_errors([_error(BROKEN, ErrorCode.INTERNAL_ERROR, context.request_id)])
+        finally:
+            _log.info("operation_ended", milliseconds=round((perf_counter() - started_at) * 1000, 1))
 
     async def _run(self, operation: Operation[Context, None], context: Context) -> None:
         outlet = outlet_of(cast("ASGIWebSocketAdapter", self.websocket).ws)

@@ -117,6 +117,11 @@ class TestRedact:
             ("text", f"hunter2hunter2 {TOKEN}".removeprefix("hunter2hunter2 ")),
             ("headers", {"cookie": "hunter2hunter2"}),
             ("rows", [{"password_hash": "hunter2hunter2"}]),
+            ("prompt", "hunter2hunter2"),
+            ("files", {"a.md": "hunter2hunter2"}),
+            ("Content", b"hunter2hunter2"),
+            ("error", "refused\nDETAIL:  Failing row contains (1, hunter2\nhunter2).\nHINT:  None."),
+            ("error", "1 error for X\nage\n  Input should be [type=int, input_value='hunter2', input_type=str]"),
             ("error", "failed\n[SQL: INSERT]\n[parameters: ('hunter2hunter2',)]\n(Background)"),
         ],
     )
@@ -139,7 +144,15 @@ class TestRedact:
         assert TOKEN not in stream.getvalue()
 
     @pytest.mark.parametrize(
-        ("name", "value"), [("tokens", 12), ("has_secret", False), ("url", "http://host/a:b@c"), ("note", "the bearer")]
+        ("name", "value"),
+        [
+            ("tokens", 12),
+            ("files", 3),
+            ("context", "a menu"),
+            ("has_secret", False),
+            ("url", "http://host/a:b@c"),
+            ("note", "the bearer"),
+        ],
     )
     def test_what_only_looks_like_one_stays(self, name: str, value: object) -> None:
         stream = configured()

@@ -16,6 +16,7 @@ from starlette.routing import Route
 from starlette.types import Message
 from strawberry.scalars import JSON
 from structlog.testing import capture_logs
+from support.log_lines import troubles, written
 from support.logs import append
 from support.people import PASSWORD
 from support.server import Person, Site, engines_for, quick_settings, serving, site
@@ -27,6 +28,7 @@ from graphql_api.kit.database import Database
 from graphql_api.kit.errors import BROKEN
 from graphql_api.kit.ids import key_of
 from graphql_api.schema import schema
+from graphql_api.transport.access import AccessLog
 from graphql_api.transport.graphql import GraphQLApp
 
 pytestmark = pytest.mark.anyio
@@ -200,7 +202,7 @@ class TestPost:
 
         assert {error["extensions"]["code"] for error in answer["errors"]} == {"VALIDATION_FAILED"}
         assert not answer.get("data")
-        assert logs == []
+        assert troubles(logs) == []
 
 
 class TestGet:
@@ -332,26 +334,25 @@ class TestBreakage:
         assert error["message"] == BROKEN
         assert error["extensions"]["code"] == "INTERNAL_ERROR"
         assert "NeverHeardOf" not in json.dumps(answer)
-        (line,) = logs
+        (line,) = troubles(logs)
         assert (line["event"], line["request_id"]) == ("operation_failed", error["extensions"]["requestId"])
         assert isinstance(line["exc_info"], KeyError)
         assert await running_site.ask("{ __typename }") == {"data": {"__typename": "Query"}}
 
     async def test_a_request_that_breaks_before_its_operation_is_json_too(self, own_database: Database) -> None:
         nowhere = Database(own_database.url.set(database="there_is_none"))
-        endpoint = GraphQLApp(schema, engines_for(nowhere), graphiql=None)
+        endpoint = AccessLog(GraphQLApp(schema, engines_for(nowhere), graphiql=None))
         token = engines_for(nowhere).keys.issue(UUID(int=1), now())[0]
         async with serving(Starlette(routes=[Route("/graphql", endpoint)])) as url, httpx.AsyncClient() as client:
-            with capture_logs() as logs:
+            with written() as lines:
                 answer = await client.post(
                     f"{url}/graphql", json={"query": "{ __typename }"}, headers={"authorization": f"Bearer {token}"}
                 )
 
         error = answer.json()["errors"][0]
         assert refusal_of(answer) == {"status": 500, "code": "INTERNAL_ERROR", "message": BROKEN}
-        assert [(line["event"], line["request_id"]) for line in logs] == [
-            ("request_failed", error["extensions"]["requestId"])
-        ]
+        (line,) = lines.of("request_failed")
+        assert line["request_id"] == error["extensions"]["requestId"]
 
     async def test_any_mapping_is_json_and_what_is_none_is_masked(self, own_database: Database) -> None:
         endpoint = GraphQLApp(strawberry.Schema(Echo), engines_for(own_database), graphiql=None)
@@ -362,7 +363,7 @@ class TestBreakage:
 
         assert told.json() == {"data": {"mapping": {"a": 1}}}
         assert refusal_of(broken) == {"status": 500, "code": "INTERNAL_ERROR", "message": BROKEN}
-        assert [line["event"] for line in logs] == ["request_failed"]
+        assert [line["event"] for line in troubles(logs)] == ["request_failed"]
 
     async def test_who_hangs_up_in_the_middle_of_a_body_is_not_answered(self, own_database: Database) -> None:
         endpoint = GraphQLApp(schema, engines_for(own_database), graphiql=None)
@@ -388,7 +389,7 @@ class TestBreakage:
         with capture_logs() as logs:
             await endpoint(scope, receive, send)
 
-        assert (answered, logs) == ([], [])
+        assert (answered, troubles(logs)) == ([], [])
 
     async def test_a_cursor_of_another_list_has_its_code(self, running_site: Site, ada: Person) -> None:
         workflow = await workflow_of(running_site, ada)

@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 from structlog.testing import capture_logs
 from support.databases import Server
+from support.log_lines import troubles
 from support.logs import append
 from support.server import Person, Site, engines_for, quick_settings, site
 from support.sockets import Socket, connected
@@ -272,7 +273,7 @@ class TestProposalEvents:
         assert [message["payload"]["data"]["workflowEvents"]["sequence"] for message in before] == [1, 2]
         assert error["type"] == "error"
         assert (told["message"], told["extensions"]["code"]) == (BROKEN, "INTERNAL_ERROR")
-        assert [line["request_id"] for line in logs] == [told["extensions"]["requestId"]]
+        assert [line["request_id"] for line in troubles(logs)] == [told["extensions"]["requestId"]]
 
 
 class TestDeltas:

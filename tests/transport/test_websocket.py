@@ -16,6 +16,7 @@ from starlette.types import Message
 from strawberry.scalars import JSON
 from structlog.testing import capture_logs
 from support.databases import another
+from support.log_lines import troubles
 from support.server import Person, Site, engines_for, quick_settings, serving, site
 from support.sockets import Socket, connected, opened
 from support.waiting import until
@@ -321,7 +322,7 @@ class TestOperations:
             assert error["type"] == "error"
             codes = [each["extensions"]["code"] for each in error["payload"]]
             assert set(codes) == {"VALIDATION_FAILED"}
-            assert logs == []
+            assert troubles(logs) == []
             assert await socket.is_alive()
 
     async def test_the_name_picks_one_and_must_be_there(self, running_site: Site) -> None:
@@ -411,7 +412,7 @@ class TestDisconnect:
                     socket.connection.transport.abort()
             await nothing_is_left(running_site, workflow)
 
-        assert logs == []
+        assert troubles(logs) == []
         assert [record for record in caplog.records if record.levelname in {"WARNING", "ERROR"}] == []
 
     async def test_an_answer_that_nobody_takes_is_dropped(self, running_site: Site) -> None:
@@ -437,7 +438,7 @@ class TestDisconnect:
         with capture_logs() as logs:
             await endpoint(scope, arriving.get, send)
 
-        assert logs == []
+        assert troubles(logs) == []
         assert operations_running() == []
 
     async def test_when_a_page_leaves_while_its_token_is_looked_up(self, running_site: Site, ada: Person) -> None:
@@ -447,7 +448,7 @@ class TestDisconnect:
                 socket.connection.transport.abort()
             await until(lambda: not operations_running())
 
-        assert logs == []
+        assert troubles(logs) == []
 
 
 @strawberry.type
@@ -475,7 +476,7 @@ class TestBreakage:
                     (error,) = await socket.run("{ number }")
                 assert await socket.is_alive()
 
-        ((line,), (told,)) = logs, error["payload"]
+        ((line,), (told,)) = troubles(logs), error["payload"]
         assert (error["type"], told["message"], told["extensions"]["code"]) == ("error", BROKEN, "INTERNAL_ERROR")
         assert (line["event"], line["request_id"]) == ("operation_broke", told["extensions"]["requestId"])
 

@@ -1,0 +1,49 @@
+"""What never stands in a log: secrets, and what people and agents write."""
+
+import re
+from collections.abc import MutableMapping
+from typing import Any
+
+from structlog.typing import EventDict
+
+CUT = "***"
+
+_SECRET_NAME = re.compile(
+    r"password|passphrase|secret|token|authorization|cookie|api_?key|credential|dsn", re.IGNORECASE
+)
+_CONTENT_NAME = re.compile(
+    r"prompt|contents?|context_?selection|selection|comment|text|body|unified_?diff|files|variables|document|payload"
+    r"|frame|arguments|result|summary",
+    re.IGNORECASE,
+)
+_SECRET_TEXTS = (
+    (re.compile(r"(?<=://)([^\s/:@]*):[^\s@]*@"), rf"\1:{CUT}@"),
+    (re.compile(r"\b(bearer)\s+[\w.~+/=-]+", re.IGNORECASE), rf"\1 {CUT}"),
+    (re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]*"), CUT),
+    # What SQLAlchemy adds to the message of a failed statement.
+    (re.compile(r"^\[parameters: .*\]$", re.MULTILINE), f"[parameters: {CUT}]"),
+    # PostgreSQL shows whole rows, whose texts have line ends of their own.
+    (re.compile(r"DETAIL:\s.*?(?=\nHINT:|\n\[SQL:|\n\nThe above|\n\nDuring handling|\Z)", re.DOTALL), f"DETAIL: {CUT}"),
+    (re.compile(r"input_value=.*?(?=, input_type=)", re.DOTALL), f"input_value={CUT}"),
+)
+
+
+def redact(_logger: object, _method: str, event: EventDict) -> EventDict:
+    """Cut secrets and contents out of an event: by the names of values, and by what looks like a secret in any text."""
+    return {name: _cut(value, name) for name, value in event.items()}
+
+
+def _cut(value: Any, name: str = "") -> Any:  # noqa: ANN401 - whatever was logged
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if _SECRET_NAME.search(name) or _CONTENT_NAME.fullmatch(name):
+        return CUT
+    if isinstance(value, str):
+        for pattern, replacement in _SECRET_TEXTS:
+            value = pattern.sub(replacement, value)
+        return value
+    if isinstance(value, MutableMapping):
+        return {key: _cut(inner, str(key)) for key, inner in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_cut(inner) for inner in value]
+    return value
