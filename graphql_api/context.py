@@ -11,17 +11,25 @@ from graphql_api.identity.actor import Actor
 from graphql_api.identity.outside_tokens import IdentityProvider
 from graphql_api.identity.presence import Presence
 from graphql_api.identity.tokens import TokenKeys
+from graphql_api.kit.bounds import Bounds, Caller, Charge, Kind
 from graphql_api.kit.columns import now
 from graphql_api.kit.correlation import begin_operation, current_request_id
 from graphql_api.kit.database import Database
 from graphql_api.kit.errors import Unauthenticated
-from graphql_api.kit.rates import Rate, Rates
+from graphql_api.kit.rates import Budget, Rate, Rates
 from graphql_api.runtimes.circuit import Circuit
 from graphql_api.runtimes.protocol import AgentRuntime
 
 MUTATIONS = Rate("mutations", "600/minute")
 REFINEMENTS = Rate("refinements", "120/minute")
 SUBSCRIPTIONS = Rate("subscriptions", "600/minute")
+COST = Rate("cost", "1000000/minute")
+
+ANONYMOUS = Bounds(tokens=1000)
+"""What those may ask for who did not sign in: no more than signing in takes, and reading the schema."""
+
+TRUSTED = Bounds(tokens=100_000, aliases=10_000, directives=10_000, fields=50_000, depth=50)
+"""What an operation may be that was registered beforehand: whoever wrote it is no attacker."""
 
 Loader = TypeVar("Loader")
 
@@ -39,6 +47,10 @@ class Limits:
         subscriptions: How often a user or an address may subscribe.
         uncompacted_lifetime: How long the log of what has ended stays as it was written.
         audit_lifetime: How long audit entries are kept; None for ever.
+        cost: What all operations of a user or an address may cost in one process.
+        anonymous: What an operation may be of those who did not sign in.
+        signed_in: What an operation may be of those who did.
+        refining: Names of the root fields that `refinements` is about.
     """
 
     concurrent_refinements: int = 10
@@ -49,6 +61,10 @@ class Limits:
     subscriptions: Rate = SUBSCRIPTIONS
     uncompacted_lifetime: timedelta = timedelta(days=30)
     audit_lifetime: timedelta | None = None
+    cost: Rate = COST
+    anonymous: Bounds = ANONYMOUS
+    signed_in: Bounds = Bounds()  # noqa: RUF009 - it is frozen
+    refining: frozenset[str] = frozenset({"refineWorkflow", "retryProposal"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +81,11 @@ class Engines:
     provider: IdentityProvider | None = None
     limits: Limits = field(default_factory=Limits)
     presence: Presence = field(default_factory=Presence)
+    budget: Budget = field(default_factory=lambda: Budget(COST))
 
 
 @dataclass(slots=True)
-class Context:
+class Context(Caller):
     """One request, or one operation of a WebSocket.
 
     Attributes:
@@ -78,6 +95,8 @@ class Context:
         address: Where the request comes from, as far as rates are concerned; empty when that is not known.
         request_id: Finds the request in the logs.
         refusal: Why the credentials of the request were refused; None when there were none, or they are right.
+        wants_cost: Whether the answer shall tell what the operation costs.
+        is_trusted: Whether the operation is one of those that were registered beforehand.
     """
 
     engines: Engines
@@ -86,6 +105,8 @@ class Context:
     address: str = ""
     request_id: str = field(default_factory=current_request_id)
     refusal: Unauthenticated | None = None
+    wants_cost: bool = False
+    is_trusted: bool = False
     _loaders: dict[Callable[..., Any], Any] = field(default_factory=dict)
 
     @property
@@ -102,6 +123,35 @@ class Context:
         if self.expires_at is not None and self.expires_at <= now():
             raise expired()
         return self.signed_in
+
+    @property
+    def bounds(self) -> Bounds:
+        """What an operation of theirs may be."""
+        limits = self.engines.limits
+        if self.is_trusted:
+            return TRUSTED
+        return limits.anonymous if self.signed_in is None else limits.signed_in
+
+    @property
+    def who(self) -> str:
+        """Whom rates count: the user, or else the address."""
+        return f"address {self.address}" if self.signed_in is None else f"user {self.signed_in.user_id}"
+
+    async def charge(self, charge: Charge) -> None:
+        """Count what an operation is about to use.
+
+        Raises:
+            RateLimited: When its caller used too much already.
+        """
+        rates, limits = self.engines.rates, self.engines.limits
+        self.engines.budget.spend(self.who, charge.cost)
+        if charge.kind is Kind.SUBSCRIPTION:
+            await rates.spend(limits.subscriptions, self.who)
+        elif charge.kind is Kind.MUTATION:
+            await rates.spend(limits.mutations, self.who, len(charge.root_fields))
+            refinements = sum(name in limits.refining for name in charge.root_fields)
+            if refinements:
+                await rates.spend(limits.refinements, self.who, refinements)
 
     @property
     def database(self) -> Database:

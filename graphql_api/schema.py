@@ -1,7 +1,6 @@
 """The schema: the sum of the rooms."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import strawberry
@@ -14,7 +13,6 @@ from graphql import (
     GraphQLInterfaceType,
     GraphQLObjectType,
     GraphQLUnionType,
-    OperationDefinitionNode,
     Undefined,
     build_schema,
     get_named_type,
@@ -22,7 +20,6 @@ from graphql import (
     print_schema,
 )
 from strawberry.exceptions import MissingQueryError
-from strawberry.extensions import SchemaExtension
 from strawberry.schema.config import StrawberryConfig
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.types import ExecutionContext, ExecutionResult
@@ -40,6 +37,7 @@ from graphql_api.identity.mutations import IdentityMutations
 from graphql_api.identity.queries import IdentityQueries
 from graphql_api.identity.types import InvalidCredentialsError
 from graphql_api.kit import types
+from graphql_api.kit.admission import Admission
 from graphql_api.kit.documents import Documents
 from graphql_api.kit.errors import BROKEN, DomainError, ErrorCode
 from graphql_api.kit.execution import EventExecutor
@@ -49,6 +47,7 @@ from graphql_api.runtimes.queries import RuntimeQueries
 _UNREADABLE = (MissingQueryError, CannotGetOperationTypeError, InvalidOperationTypeError)
 """What Strawberry raises for documents from which no operation can be run: the caller's fault, not ours."""
 
+_DOCUMENTS = Documents()
 _log = structlog.get_logger()
 
 
@@ -105,21 +104,18 @@ class OrchestratorSchema(strawberry.Schema):
             error.extensions = {**(error.extensions or {}), **told, "code": code.value, "requestId": request_id}
 
 
-class OperationChosen(SchemaExtension):
-    """Refuses a document with several operations when none is named: Strawberry would run the first.
+WEIGHTS = {
+    "Proposal.mergePreview": 50,
+    "Proposal.changes": 20,
+    "Draft.changes": 20,
+    **dict.fromkeys(("AuditEntryConnection.totalCount", "ProposalConnection.totalCount"), 5),
+}
+"""What fields cost that are more work than reading a value."""
 
-    Seam, checked with strawberry-graphql 0.341: what the caller named is `ExecutionContext._provided_operation_name`.
-    """
 
-    def on_validate(self) -> Iterator[None]:
-        """Count the operations unless one is named."""
-        context = self.execution_context
-        if context._provided_operation_name is None and context.graphql_document is not None:  # noqa: SLF001 - see above
-            definitions = context.graphql_document.definitions
-            if sum(isinstance(definition, OperationDefinitionNode) for definition in definitions) > 1:
-                message = "There are several operations here: name the one to run in operationName."
-                context.pre_execution_errors = [GraphQLError(message)]
-        yield
+def admission() -> Admission:
+    """Make what admits one operation."""
+    return Admission(_DOCUMENTS, WEIGHTS)
 
 
 def _for_generators(schema: OrchestratorSchema) -> OrchestratorSchema:
@@ -168,7 +164,7 @@ schema = _for_generators(
         ],
         config=StrawberryConfig(scalar_map=types.SCALARS),
         execution_context_class=EventExecutor,
-        extensions=[Observed, Documents().extension, OperationChosen],
+        extensions=[Observed, admission],
     )
 )
 

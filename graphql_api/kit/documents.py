@@ -1,14 +1,72 @@
-"""Documents that were parsed and validated already: clients send the same few again and again."""
+"""Documents that were parsed, measured and validated already: clients send the same few again and again."""
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Mapping
+from typing import Any
 
-from graphql import DocumentNode
-from strawberry.extensions import SchemaExtension
+from graphql import DocumentNode, GraphQLSchema, OperationDefinitionNode
 from strawberry.types import ExecutionContext
+
+from graphql_api.kit.complexity import Measured, Weights, measure, root_fields
 
 MAX_CHARACTERS = 256 * 1024
 """Of the texts of all documents that are kept; their trees take about a hundred times as many bytes."""
+
+MAX_SIZES = 64
+"""Combinations of sizes of which a document remembers how large they make it."""
+
+
+class Document:
+    """A document, and what was found out about it.
+
+    Args:
+        node: Its tree.
+    """
+
+    __slots__ = ("_measured", "_operations", "_roots", "node")
+
+    def __init__(self, node: DocumentNode) -> None:
+        self.node = node
+        named = [each for each in node.definitions if isinstance(each, OperationDefinitionNode)]
+        self._operations = {None if each.name is None else each.name.value: each for each in named}
+        self._measured: dict[OperationDefinitionNode, dict[tuple[object, ...], Measured]] = {}
+        self._roots: dict[OperationDefinitionNode, tuple[str, ...]] = {}
+
+    def operation(self, name: str | None) -> OperationDefinitionNode | None:
+        """Give the operation of a name, or the only one; None when there are others beside it."""
+        if name is None:
+            return next(iter(self._operations.values())) if len(self._operations) == 1 else None
+        return self._operations.get(name)
+
+    def measured(
+        self,
+        schema: GraphQLSchema,
+        operation: OperationDefinitionNode,
+        variables: Mapping[str, Any],
+        weights: Weights,
+    ) -> Measured:
+        """Measure an operation; once for each combination of sizes in its variables.
+
+        Raises:
+            TooComplex: When it is nested too deeply to be measured.
+        """
+        known = self._measured.setdefault(operation, {})
+        if known:
+            names = next(iter(known.values())).size_variables
+            found = known.get(_sizes(names, variables))
+            if found is not None:
+                return found
+        measured = measure(schema, self.node, operation, variables, weights)
+        if len(known) >= MAX_SIZES:
+            known.clear()
+        known[_sizes(measured.size_variables, variables)] = measured
+        return measured
+
+    def root_fields(self, operation: OperationDefinitionNode) -> tuple[str, ...]:
+        """Name the fields at the root of an operation, which is valid and of a size that is run."""
+        if operation not in self._roots:
+            self._roots[operation] = root_fields(self.node, operation)
+        return self._roots[operation]
 
 
 class Documents:
@@ -21,7 +79,7 @@ class Documents:
     """
 
     def __init__(self, max_characters: int = MAX_CHARACTERS) -> None:
-        self._documents: OrderedDict[tuple[object, ...], DocumentNode] = OrderedDict()
+        self._documents: OrderedDict[tuple[object, ...], Document] = OrderedDict()
         self._characters = 0
         self._max_characters = max_characters
 
@@ -29,11 +87,7 @@ class Documents:
         """Count the documents."""
         return len(self._documents)
 
-    def extension(self) -> "KnownDocument":
-        """Make the extension of one operation; a schema takes this method among its `extensions`."""
-        return KnownDocument(self)
-
-    def find(self, operation: ExecutionContext) -> DocumentNode | None:
+    def find(self, operation: ExecutionContext) -> Document | None:
         """Give the document of an operation when it is known."""
         key = _key(operation)
         document = self._documents.get(key)
@@ -41,50 +95,31 @@ class Documents:
             self._documents.move_to_end(key)
         return document
 
-    def keep(self, operation: ExecutionContext) -> None:
+    def keep(self, operation: ExecutionContext, document: Document) -> None:
         """Keep the document of an operation, which is valid."""
         text = operation.query or ""
-        if operation.graphql_document is None or len(text) > self._max_characters // 8:
+        if len(text) > self._max_characters // 8:
             return
         key = _key(operation)
         if key not in self._documents:
             self._characters += len(text)
-        self._documents[key] = operation.graphql_document
+        self._documents[key] = document
         while self._characters > self._max_characters:
             (forgotten, *_), _ = self._documents.popitem(last=False)
             self._characters -= len(str(forgotten))
 
 
-class KnownDocument(SchemaExtension):
-    """Spares one operation the parsing and validation of a document that is known.
-
-    Args:
-        documents: Where to look, and what to add to.
-    """
-
-    def __init__(self, documents: Documents) -> None:
-        super().__init__()
-        self._documents = documents
-        self._is_known = False
-
-    def on_parse(self) -> Iterator[None]:
-        """Take the document that is known."""
-        if self.execution_context.graphql_document is None:
-            known = self._documents.find(self.execution_context)
-            if known is not None:
-                self.execution_context.graphql_document = known
-                self._is_known = True
-        yield
-
-    def on_validate(self) -> Iterator[None]:
-        """Spare the validation of a known document; keep one that turns out to be valid."""
-        if self._is_known and self.execution_context.pre_execution_errors is None:
-            self.execution_context.pre_execution_errors = []
-        yield
-        if not self._is_known and not self.execution_context.pre_execution_errors:
-            self._documents.keep(self.execution_context)
-
-
 def _key(operation: ExecutionContext) -> tuple[object, ...]:
-    """Give what decides whether a document is valid, beside the schema."""
-    return operation.query, operation.validation_rules, *sorted(operation.parse_options.items())
+    """Give what decides whether a document is valid, beside the schema; how large it may be is checked each time."""
+    return operation.query, operation.validation_rules
+
+
+def _sizes(names: tuple[str, ...], variables: Mapping[str, Any]) -> tuple[object, ...]:
+    return tuple(_size(variables[name]) if name in variables else ... for name in names)
+
+
+def _size(value: object) -> object:
+    """Give what of a variable decides about a size."""
+    if isinstance(value, list):
+        return "items", len(value)
+    return value if isinstance(value, int) else None

@@ -3,6 +3,7 @@
 import socket
 import sys
 from collections.abc import AsyncGenerator, Callable
+from functools import partial
 from typing import Any, cast
 
 import orjson
@@ -20,6 +21,8 @@ from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 from graphql_api.authoring.types.proposal_events import PROPOSAL_EVENTS, ProposalEvent, proposal_event
 from graphql_api.context import Engines
 from graphql_api.events.records import StoredEvent
+from graphql_api.kit.admission import Admission
+from graphql_api.kit.bounds import Caller
 from graphql_api.kit.documents import Documents
 from graphql_api.kit.execution import EventExecutor
 from graphql_api.kit.types import SCALARS
@@ -50,6 +53,10 @@ class Subscription:
             yield event
 
 
+class _ForAnybody(Admission):
+    caller = Caller()
+
+
 def _schema(**options: Any) -> strawberry.Schema:  # noqa: ANN401 - Strawberry's own
     return strawberry.Schema(
         Query,
@@ -62,7 +69,7 @@ def _schema(**options: Any) -> strawberry.Schema:  # noqa: ANN401 - Strawberry's
 
 def product() -> ASGIApp:
     """Make the product's endpoint."""
-    schema = _schema(execution_context_class=EventExecutor, extensions=[Documents().extension])
+    schema = _schema(execution_context_class=EventExecutor, extensions=[partial(_ForAnybody, Documents(), {})])
     return GraphQLApp(schema, cast("Engines", None), graphiql=None)
 
 

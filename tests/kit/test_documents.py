@@ -1,9 +1,11 @@
+from functools import partial
 from typing import Any
 
 import strawberry
 from graphql import DocumentNode
 from strawberry.extensions import AddValidationRules, SchemaExtension
 
+from graphql_api.kit.admission import Admission
 from graphql_api.kit.documents import Documents
 
 
@@ -24,7 +26,7 @@ class Seen(SchemaExtension):
 
 def schema_with(documents: Documents) -> strawberry.Schema:
     Seen.documents = []
-    return strawberry.Schema(Query, extensions=[documents.extension, Seen])
+    return strawberry.Schema(Query, extensions=[partial(Admission, documents, {}), Seen])
 
 
 class TestDocuments:
@@ -67,7 +69,9 @@ class TestDocuments:
 
     async def test_other_rules_are_checked_anew(self, anyio_backend: str) -> None:
         documents = Documents()
-        schema = strawberry.Schema(Query, extensions=[lambda: AddValidationRules([]), documents.extension])
+        schema = strawberry.Schema(
+            Query, extensions=[lambda: AddValidationRules([]), partial(Admission, documents, {})]
+        )
         await schema.execute("{ one }")
         await schema_with(documents).execute("{ one }")
         assert len(documents) == 1

@@ -6,6 +6,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
+from functools import partial
 from typing import Any, cast
 
 import strawberry
@@ -16,6 +17,8 @@ from strawberry.scalars import JSON
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types.execution import ExecutionResult
 
+from graphql_api.kit.admission import Admission
+from graphql_api.kit.bounds import Caller
 from graphql_api.kit.documents import Documents
 from graphql_api.kit.execution import EventExecutor
 from graphql_api.kit.types import SCALARS, EventCursor
@@ -150,8 +153,18 @@ def make_schema(
         subscription=Subscription,
         types=[Noted, Ended],
         execution_context_class=executor,
-        **{"config": StrawberryConfig(scalar_map=SCALARS), "extensions": [Documents().extension], **options},
+        **{
+            "config": StrawberryConfig(scalar_map=SCALARS),
+            "extensions": [partial(ForAnybody, Documents(), {})],
+            **options,
+        },
     )
+
+
+class ForAnybody(Admission):
+    """Admits operations whose contexts have no engines."""
+
+    caller = Caller()
 
 
 async def executed(schema: strawberry.Schema, query: str, variables: dict[str, Any] | None = None) -> list[bytes]:
