@@ -26,7 +26,7 @@ class Bounds:
     aliases: int = 60
     directives: int = 60
     fields: int = 2000
-    cost: int = 30_000
+    cost: int = 50_000
     variables: int = 20_000
     variable_depth: int = 32
     introspection: bool = True

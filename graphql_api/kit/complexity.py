@@ -40,7 +40,7 @@ SATURATED = 10**9
 MAX_NESTING = 150
 """Levels of selections, those of fragments too: more than `Bounds` lets through, less than Python's stack takes."""
 
-LIST_SIZE = 10
+LIST_SIZE = 5
 """What a list without a size is taken for."""
 
 _CONNECTION = "Connection"

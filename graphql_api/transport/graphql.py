@@ -12,13 +12,13 @@ from typing import Any
 
 import orjson
 import structlog
-from cross_web import HTTPException
+from cross_web import AsyncHTTPRequestAdapter, HTTPException
 from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 from strawberry.asgi import GraphQL
-from strawberry.http import GraphQLHTTPResponse
+from strawberry.http import GraphQLHTTPResponse, GraphQLRequestData
 from strawberry.http.base import BaseRequestProtocol
 from strawberry.http.types import QueryParams
 from strawberry.schema.base import BaseSchema
@@ -128,6 +128,13 @@ class GraphQLApp(GraphQL[Context, None]):
         if self._graphiql is None:
             raise HTTPException(404, "There is no page here.")
         return await self._graphiql.page(request)
+
+    async def parse_http_body(self, request: AsyncHTTPRequestAdapter) -> GraphQLRequestData | list[GraphQLRequestData]:
+        """Read the operation of a request."""
+        read = await super().parse_http_body(request)
+        if isinstance(read, GraphQLRequestData) and not isinstance(read.operation_name, str | None):
+            raise HTTPException(400, "The GraphQL operation's `operationName` must be a string or null, if provided.")
+        return read
 
     def parse_query_params(self, params: QueryParams) -> dict[str, Any]:
         """Read the query string; variables and extensions that are empty were not given."""

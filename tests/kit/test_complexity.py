@@ -94,7 +94,7 @@ class TestCost:
             ("{ thing { name } }", {}, 2),
             ("{ thing { heavy } }", {}, 51),
             ("{ thing { named { ... on Thing { heavy } } } }", {}, 52),
-            ("{ all { name } }", {}, 11),
+            ("{ all { name } }", {}, 6),
             ("{ nodes(ids: [1, 2, 3]) { name } }", {}, 4),
             ("query($ids: [ID!]!) { nodes(ids: $ids) { name } }", {"ids": ["a", "b"]}, 3),
             ("query($ids: [ID!]!) { nodes(ids: $ids) { name } }", {"ids": "a"}, 2),

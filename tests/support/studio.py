@@ -21,6 +21,7 @@ from graphql_api.events.watches import Watches
 from graphql_api.identity.models import User, UserRole
 from graphql_api.identity.tokens import TokenKeys
 from graphql_api.kit import contents
+from graphql_api.kit.bounds import Bounds
 from graphql_api.kit.columns import now
 from graphql_api.kit.database import Database
 from graphql_api.kit.files import changed_digests, changes_between, entry_of
@@ -116,7 +117,7 @@ class Studio:
             keys=TokenKeys(("a secret of at least thirty-two bytes",)),
             rates=Rates(database),
             watches=Watches(partial(lost_access, database)),
-            limits=Limits(concurrent_refinements=1000),
+            limits=Limits(concurrent_refinements=1000, signed_in=Bounds(cost=10**6)),
         )
         self.anonymous = Api(self.engines, None)
         self._outcomes = ProposalOutcomes(log)

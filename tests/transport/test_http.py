@@ -81,8 +81,8 @@ class TestPost:
         ("body", "message"),
         [
             pytest.param({"query": "{ __typename }", "operationName": "Absent"}, '"Absent"', id="absent name"),
-            pytest.param({"query": "{ __typename }", "operationName": 1}, '"1"', id="name that is a number"),
-            pytest.param({"query": "{ __typename }", "operationName": []}, '"[]"', id="name that is a list"),
+            pytest.param({"query": "{ __typename }", "operationName": 1}, "`operationName`", id="number as name"),
+            pytest.param({"query": "{ __typename }", "operationName": []}, "`operationName`", id="list as name"),
             pytest.param({}, "No GraphQL query", id="no query"),
             pytest.param({"query": ""}, "No GraphQL query", id="empty query"),
             pytest.param({"query": 1}, "`query`", id="query that is a number"),
