@@ -12,6 +12,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from graphql_api.cli.problems import Problem, one_line
+from graphql_api.kit import collector
 from graphql_api.transport.delivery.batching import BatchingProtocol
 
 MAX_PORT = 65535
@@ -119,6 +120,7 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: Sequence[socket.socket] | None = None) -> None:
         """Start, and say so."""
         await super().startup(None if sockets is None else list(sockets))
+        collector.spare()
         if self.started:
             self._announce()
 

@@ -9,13 +9,16 @@ from graphql_api.kit.errors import CursorInvalid
 _LENGTH = 24
 """Bytes: the subject's 16, the sequence's 8."""
 
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
+
 _GREATEST = 2**63 - 1
 """What a bigint holds."""
 
 
 def encode_cursor(subject: UUID, sequence: int) -> str:
     """Name a position of a log for clients; it stays valid for ever."""
-    return base64.urlsafe_b64encode(subject.bytes + sequence.to_bytes(8, "big")).decode()
+    position = subject.bytes + sequence.to_bytes(8, "big")
+    return binascii.b2a_base64(position, newline=False).translate(_URL_SAFE).decode()
 
 
 def decode_cursor(cursor: str | None, subject: UUID) -> int:

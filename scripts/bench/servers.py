@@ -2,7 +2,7 @@
 
 import socket
 import sys
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from functools import partial
 from typing import Any, cast
 
@@ -21,7 +21,9 @@ from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 from graphql_api.authoring.types.proposal_events import PROPOSAL_EVENTS, ProposalEvent, proposal_event
 from graphql_api.context import Engines
 from graphql_api.events.records import StoredEvent
+from graphql_api.kit import collector
 from graphql_api.kit.admission import Admission
+from graphql_api.kit.batches import Batched
 from graphql_api.kit.bounds import Caller
 from graphql_api.kit.documents import Documents
 from graphql_api.kit.execution import EventExecutor
@@ -42,8 +44,8 @@ class Query:
     nothing: int | None = None
 
 
-@strawberry.type
-class Subscription:
+@strawberry.type(name="Subscription")
+class EventByEvent:
     """The product's own field and types, over events in memory."""
 
     @strawberry.subscription
@@ -57,10 +59,20 @@ class _ForAnybody(Admission):
     caller = Caller()
 
 
-def _schema(**options: Any) -> strawberry.Schema:  # noqa: ANN401 - Strawberry's own
+@strawberry.type(name="Subscription")
+class InBatches:
+    """The same, as the product's log hands events on."""
+
+    @strawberry.subscription
+    async def proposal_events(self, proposal_id: strawberry.ID) -> AsyncIterator[ProposalEvent]:
+        """Follow a log."""
+        return Batched(_TOPICS.batches(proposal_id))
+
+
+def _schema(subscription: type, **options: Any) -> strawberry.Schema:  # noqa: ANN401 - Strawberry's own
     return strawberry.Schema(
         Query,
-        subscription=Subscription,
+        subscription=subscription,
         types=[*PROPOSAL_EVENTS.values()],
         config=StrawberryConfig(scalar_map=SCALARS),
         **options,
@@ -69,13 +81,16 @@ def _schema(**options: Any) -> strawberry.Schema:  # noqa: ANN401 - Strawberry's
 
 def product() -> ASGIApp:
     """Make the product's endpoint."""
-    schema = _schema(execution_context_class=EventExecutor, extensions=[partial(_ForAnybody, Documents(), {})])
+    collector.spare()
+    schema = _schema(
+        InBatches, execution_context_class=EventExecutor, extensions=[partial(_ForAnybody, Documents(), {})]
+    )
     return GraphQLApp(schema, cast("Engines", None), graphiql=None)
 
 
 def stock() -> ASGIApp:
     """Make Strawberry's own endpoint."""
-    return GraphQL(_schema(), subscription_protocols=[GRAPHQL_TRANSPORT_WS_PROTOCOL])
+    return GraphQL(_schema(EventByEvent), subscription_protocols=[GRAPHQL_TRANSPORT_WS_PROTOCOL])
 
 
 def relay() -> ASGIApp:

@@ -2,9 +2,10 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Generic, TypeVar
 from uuid import UUID
 
@@ -49,15 +50,15 @@ class Topic(Generic[Made]):
         self._first = 1
         self._positions: dict[object, int] = {}
 
-    async def follow(self) -> AsyncGenerator[Made]:
-        """Give events as fast as they are taken."""
+    async def batches(self) -> AsyncGenerator[Sequence[Made]]:
+        """Give events as fast as they are taken, all that there are at once."""
         me = object()
         position = self._positions[me] = self._first
         try:
             while True:
-                while position < self._first + len(self._made):
-                    yield self._made[position - self._first]
-                    position += 1
+                if there := list(islice(self._made, position - self._first, None)):
+                    position += len(there)
+                    yield there
                 self._positions[me] = position
                 await self._start.wait()
                 # Some of the servers never give anything else its turn while they have events to send.
@@ -89,12 +90,19 @@ class Topics(Generic[Made]):
         self._subscribers = 0
         self._start = asyncio.Event()
 
-    async def follow(self, subject: str) -> AsyncGenerator[Made]:
+    async def batches(self, subject: str) -> AsyncGenerator[Sequence[Made]]:
         """Follow a log, whose first seven digits tell how many subscribers the server waits for."""
         topic = self._topics.setdefault(subject, Topic(UUID(subject), self._make, self._start))
         self._subscribers += 1
         if self._subscribers >= int(subject[:7]):
             self._start.set()
-        async with aclosing(topic.follow()) as events:
-            async for event in events:
-                yield event
+        async with aclosing(topic.batches()) as batches:
+            async for batch in batches:
+                yield batch
+
+    async def follow(self, subject: str) -> AsyncGenerator[Made]:
+        """Follow a log event by event."""
+        async with aclosing(self.batches(subject)) as batches:
+            async for batch in batches:
+                for event in batch:
+                    yield event

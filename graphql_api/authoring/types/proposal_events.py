@@ -3,6 +3,7 @@
 A new one is a class here, and a normalizer that gives it: its name and fields are what the log stores.
 """
 
+from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 from uuid import UUID
@@ -89,7 +90,7 @@ class ProposalEvent(Event):
         return proposals.Proposal.of(row)
 
     @classmethod
-    def read(cls, payload: dict[str, Any]) -> dict[str, Any]:
+    def read(cls, payload: Mapping[str, Any]) -> Mapping[str, Any]:
         """Give the type's own fields from what the log stored."""
         return payload
 
@@ -121,7 +122,7 @@ class PlanUpdated(ProposalEvent):
     items: list[PlanItem] = strawberry.field(description="The whole plan, in order.")
 
     @classmethod
-    def read(cls, payload: dict[str, Any]) -> dict[str, Any]:
+    def read(cls, payload: Mapping[str, Any]) -> Mapping[str, Any]:
         """Read the items."""
         return {
             "items": [
@@ -153,7 +154,7 @@ class AgentMessageCompleted(ProposalEvent):
     text: str = strawberry.field(description="The whole text.")
 
     @classmethod
-    def read(cls, payload: dict[str, Any]) -> dict[str, Any]:
+    def read(cls, payload: Mapping[str, Any]) -> Mapping[str, Any]:
         """Read the role."""
         return {**payload, "role": MessageRole(payload["role"])}
 
@@ -179,7 +180,7 @@ class ToolCallFinished(ProposalEvent):
     output: str | None = strawberry.field(description="What it gave.")
 
     @classmethod
-    def read(cls, payload: dict[str, Any]) -> dict[str, Any]:
+    def read(cls, payload: Mapping[str, Any]) -> Mapping[str, Any]:
         """Read the status."""
         return {**payload, "status": ToolCallStatus(payload["status"])}
 
@@ -191,7 +192,7 @@ class FilesChanged(ProposalEvent):
     changes: list[FileChange] = strawberry.field(description="Against the files right before this event.")
 
     @classmethod
-    def read(cls, payload: dict[str, Any]) -> dict[str, Any]:
+    def read(cls, payload: Mapping[str, Any]) -> Mapping[str, Any]:
         """Read the changes."""
         return {"changes": [FileChange.from_payload(change) for change in payload["changes"]]}
 
@@ -204,7 +205,7 @@ class UsageReported(ProposalEvent):
     usage: TokenUsage = strawberry.field(description="What this call cost; `Proposal.usage` has the sum.")
 
     @classmethod
-    def read(cls, payload: dict[str, Any]) -> dict[str, Any]:
+    def read(cls, payload: Mapping[str, Any]) -> Mapping[str, Any]:
         """Read the usage."""
         usage = payload["usage"]
         return {"model": payload["model"], "usage": TokenUsage.of(usage["input_tokens"], usage["output_tokens"])}
@@ -220,7 +221,7 @@ class RuntimeLinkChanged(ProposalEvent):
     )
 
     @classmethod
-    def read(cls, payload: dict[str, Any]) -> dict[str, Any]:
+    def read(cls, payload: Mapping[str, Any]) -> Mapping[str, Any]:
         """Read the state."""
         return {**payload, "state": RuntimeLinkState(payload["state"])}
 
@@ -251,7 +252,7 @@ class ProposalFailed(ProposalEvent):
     failure: ProposalFailure = strawberry.field(description="Why.")
 
     @classmethod
-    def read(cls, payload: dict[str, Any]) -> dict[str, Any]:
+    def read(cls, payload: Mapping[str, Any]) -> Mapping[str, Any]:
         """Read the failure."""
         failure = payload["failure"]
         return {
@@ -274,7 +275,7 @@ class ProposalCancelled(ProposalEvent):
         return await user_or_none(info, self.by_id)
 
     @classmethod
-    def read(cls, payload: dict[str, Any]) -> dict[str, Any]:
+    def read(cls, payload: Mapping[str, Any]) -> Mapping[str, Any]:
         """Read who stopped it."""
         return {"reason": payload["reason"], "by_id": UUID(payload["by_id"]) if payload["by_id"] else None}
 
@@ -314,5 +315,5 @@ def _proposal_event(event: StoredEvent | LiveEvent) -> ProposalEvent:
         sequence=event.sequence,
         occurred_at=event.occurred_at,
         proposal_id=event.subject,
-        **type_.read(dict(event.payload)),
+        **type_.read(event.payload),
     )

@@ -1,5 +1,6 @@
 """GraphQL types of what happens to a workflow."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -42,7 +43,7 @@ class WorkflowEvent(Event):
         return await user_or_none(info, self.actor_id)
 
     @classmethod
-    def read(cls, payload: dict[str, Any]) -> dict[str, Any]:
+    def read(cls, payload: Mapping[str, Any]) -> Mapping[str, Any]:
         """Give the type's own fields from what the log stored."""
         return payload
 
@@ -64,7 +65,7 @@ class WorkflowLockChanged(WorkflowEvent):
     lock: WorkflowLock | None = strawberry.field(description="The lock after the change; null when it is free.")
 
     @classmethod
-    def read(cls, payload: dict[str, Any]) -> dict[str, Any]:
+    def read(cls, payload: Mapping[str, Any]) -> Mapping[str, Any]:
         """Read the lock."""
         lock = payload["lock"]
         if lock is None:
@@ -91,7 +92,7 @@ class WorkflowMembersChanged(WorkflowEvent):
         return User.of(await info.context.loader(Loaders).user.load(self.member_id))
 
     @classmethod
-    def read(cls, payload: dict[str, Any]) -> dict[str, Any]:
+    def read(cls, payload: Mapping[str, Any]) -> Mapping[str, Any]:
         """Read the member."""
         role = payload["role"]
         return {"member_id": UUID(payload["member_id"]), "role": AccessRole(role) if role else None}
@@ -112,7 +113,7 @@ class DraftChanged(WorkflowEvent):
         return None if row is None else drafts.Draft.of(row)
 
     @classmethod
-    def read(cls, payload: dict[str, Any]) -> dict[str, Any]:
+    def read(cls, payload: Mapping[str, Any]) -> Mapping[str, Any]:
         """Read the changes."""
         return {
             "draft_id": UUID(payload["draft_id"]),
@@ -128,7 +129,7 @@ class DraftDiscarded(WorkflowEvent):
     draft_id: strawberry.ID = strawberry.field(description="Global id of the draft.")
 
     @classmethod
-    def read(cls, payload: dict[str, Any]) -> dict[str, Any]:
+    def read(cls, payload: Mapping[str, Any]) -> Mapping[str, Any]:
         """Read the draft's id."""
         return {"draft_id": strawberry.ID(to_global_id("Draft", UUID(payload["draft_id"])))}
 
@@ -152,7 +153,7 @@ class ProposalStatusChanged(WorkflowEvent):
         return proposals.Proposal.of(row)
 
     @classmethod
-    def read(cls, payload: dict[str, Any]) -> dict[str, Any]:
+    def read(cls, payload: Mapping[str, Any]) -> Mapping[str, Any]:
         """Read the statuses."""
         before = payload["before"]
         return {
@@ -169,7 +170,7 @@ async def _version(info: Info, key: UUID) -> LazyVersion:
     return versions.Version.of(row)
 
 
-def _with_version(payload: dict[str, Any]) -> dict[str, Any]:
+def _with_version(payload: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**payload, "version_id": UUID(payload["version_id"])}
 
 
@@ -185,7 +186,7 @@ class VersionPublished(WorkflowEvent):
         return await _version(info, self.version_id)
 
     @classmethod
-    def read(cls, payload: dict[str, Any]) -> dict[str, Any]:
+    def read(cls, payload: Mapping[str, Any]) -> Mapping[str, Any]:
         """Read the version's key."""
         return _with_version(payload)
 
@@ -212,7 +213,7 @@ class VersionDeployed(WorkflowEvent):
         return None if row is None else versions.Version.of(row)
 
     @classmethod
-    def read(cls, payload: dict[str, Any]) -> dict[str, Any]:
+    def read(cls, payload: Mapping[str, Any]) -> Mapping[str, Any]:
         """Read the version's key."""
         return _with_version(payload)
 
@@ -229,7 +230,7 @@ class VersionDeprecated(WorkflowEvent):
         return await _version(info, self.version_id)
 
     @classmethod
-    def read(cls, payload: dict[str, Any]) -> dict[str, Any]:
+    def read(cls, payload: Mapping[str, Any]) -> Mapping[str, Any]:
         """Read the version's key."""
         return _with_version(payload)
 

@@ -6,6 +6,8 @@ another server, or where compression was agreed on, messages go out through ASGI
 """
 
 from asyncio.transports import BaseTransport
+from collections.abc import Iterable
+from struct import Struct
 from typing import cast
 
 from starlette.types import Message as AsgiMessage
@@ -20,6 +22,7 @@ MAX_BATCH_BYTES = 64 * 1024
 
 _TEXT = 0x81
 _MAX_SHORT, _MAX_MEDIUM = 125, 0xFFFF
+_MEDIUM = Struct(">BBH").pack
 
 
 class BatchingProtocol(WebSocketsSansIOProtocol):
@@ -53,22 +56,36 @@ class BatchingProtocol(WebSocketsSansIOProtocol):
         if self.disconnected:
             raise ClientDisconnected
 
-    def put(self, *parts: bytes) -> None:
-        """Put a text message into the batch of this turn.
+    def put(self, prefix: bytes, payloads: Iterable[bytes], suffix: bytes) -> int:
+        """Put text messages into the batch of this turn, until there is enough for a write.
+
+        Args:
+            prefix: What each message begins with.
+            payloads: What stands between, one for each message.
+            suffix: What each message ends with.
+
+        Returns:
+            How many were put.
 
         Raises:
             ClientDisconnected: When the connection is closed, or being closed.
         """
         if self.close_sent or self.transport.is_closing():
             raise ClientDisconnected
-        if not self._batch:
+        batch = self._batch
+        if not batch:
             self.loop.call_soon(self._write_batch)
-        size = sum(map(len, parts))
-        self._batch.append(_header(size))
-        self._batch.extend(parts)
-        self._batched_bytes += size
-        if self._batched_bytes >= MAX_BATCH_BYTES:
-            self._write_batch()
+        fixed, batched, put = len(prefix) + len(suffix), self._batched_bytes, 0
+        for payload in payloads:
+            size = fixed + len(payload)
+            batch += (_header(size), prefix, payload, suffix)
+            batched += size
+            put += 1
+            if batched >= MAX_BATCH_BYTES:
+                self._write_batch()
+                return put
+        self._batched_bytes = batched
+        return put
 
     async def send(self, message: AsgiMessage) -> None:  # type: ignore[override]  # uvicorn's own type is private
         """Send what ASGI sends, after everything that was put before it."""
@@ -94,8 +111,8 @@ class BatchingProtocol(WebSocketsSansIOProtocol):
 
 def _header(size: int) -> bytes:
     """Write what stands before a text message of a server, after RFC 6455, section 5.2."""
+    if _MAX_SHORT < size <= _MAX_MEDIUM:
+        return _MEDIUM(_TEXT, 126, size)
     if size <= _MAX_SHORT:
         return bytes((_TEXT, size))
-    if size <= _MAX_MEDIUM:
-        return b"\x81\x7e" + size.to_bytes(2, "big")
     return b"\x81\x7f" + size.to_bytes(8, "big")

@@ -1,7 +1,7 @@
 """One subscription on its way to one client."""
 
 import asyncio
-from collections import deque
+from collections.abc import Sequence
 from functools import lru_cache
 
 import orjson
@@ -38,7 +38,7 @@ class Delivery:
         self._outlet = outlet
         self._prefix = b'{"id":' + orjson.dumps(operation_id) + b',"type":"next","payload":'
         self._has_begun = False
-        self._waiting: deque[object] = deque()
+        self._waiting: Sequence[object] = ()
         self._delivered = 0
         self._taken = 0
 
@@ -65,14 +65,29 @@ class Delivery:
         if not self._has_begun or self.takeover.source is None:
             return
         while self._waiting or await self._gather():
-            event = self._waiting.popleft()
-            written = None if self._plan is None else self._plan.write(event)
-            if written is None:
-                self.takeover.hand_back(event)
+            written = self._write()
+            while written:
+                taken = self._outlet.put(self._prefix, written, b"}")
+                if not self._outlet.is_open:
+                    await self._outlet.wait_open()
+                del written[:taken]
+            if self._waiting:
+                surprise, *self._waiting = self._waiting
+                self.takeover.hand_back(surprise)
                 return
-            self._outlet.put(self._prefix, written, b"}")
-            if not self._outlet.is_open:
-                await self._outlet.wait_open()
+
+    def _write(self) -> list[bytes]:
+        """Write events until there is none any more, or one that the plan does not know how to write."""
+        written: list[bytes] = []
+        if self._plan is not None:
+            write = self._plan.write
+            for event in self._waiting:
+                message = write(event)
+                if message is None:
+                    break
+                written.append(message)
+        self._waiting = self._waiting[len(written) :]
+        return written
 
     async def _gather(self) -> bool:
         """Wait for events, and take all that are there; False when the executor has to go on."""
@@ -82,9 +97,9 @@ class Delivery:
         source = self.takeover.source
         try:
             if isinstance(source, Batched):
-                self._waiting.extend(await source.batch())
+                self._waiting = await source.batch()
             elif source is not None:
-                self._waiting.append(await anext(source))
+                self._waiting = [await anext(source)]
         except StopAsyncIteration:
             return False
         except Exception as error:  # noqa: BLE001 - it is raised again where the executor reports it

@@ -1,5 +1,6 @@
 """Where messages leave: in batches past ASGI, or one by one through it."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -17,8 +18,16 @@ class Outlet(Protocol):
         """Whether the next message may be put at once; otherwise `wait_open` comes first."""
         ...
 
-    def put(self, *parts: bytes) -> None:
-        """Send a message that consists of these parts.
+    def put(self, prefix: bytes, payloads: Sequence[bytes], suffix: bytes) -> int:
+        """Send a message for each payload, as long as it is open.
+
+        Args:
+            prefix: What each message begins with.
+            payloads: What stands between, at least one.
+            suffix: What each message ends with.
+
+        Returns:
+            How many were sent, at least one; the others are to be put again after `wait_open`.
 
         Raises:
             WebSocketDisconnected: When nobody is there any more.
@@ -49,10 +58,10 @@ class BatchOutlet:
         """Whether the next message may be put at once."""
         return self._connection.is_writable
 
-    def put(self, *parts: bytes) -> None:
-        """Put a message into the batch."""
+    def put(self, prefix: bytes, payloads: Sequence[bytes], suffix: bytes) -> int:
+        """Put messages into the batch."""
         try:
-            self._connection.put(*parts)
+            return self._connection.put(prefix, payloads, suffix)
         except ClientDisconnected as error:
             raise WebSocketDisconnected from error
 
@@ -73,23 +82,24 @@ class AsgiOutlet:
 
     def __init__(self, websocket: WebSocket) -> None:
         self._websocket = websocket
-        self._waiting: list[str] = []
+        self._waiting: str | None = None
 
     @property
     def is_open(self) -> bool:
         """Whether the last message was sent."""
-        return not self._waiting
+        return self._waiting is None
 
-    def put(self, *parts: bytes) -> None:
-        """Hold a message until `wait_open` sends it."""
-        self._waiting.append(b"".join(parts).decode())
+    def put(self, prefix: bytes, payloads: Sequence[bytes], suffix: bytes) -> int:
+        """Hold the first message until `wait_open` sends it."""
+        self._waiting = (prefix + payloads[0] + suffix).decode()
+        return 1
 
     async def wait_open(self) -> None:
         """Send what is held; the server makes this wait for a client that reads slowly."""
-        held, self._waiting = self._waiting, []
+        held, self._waiting = self._waiting, None
         try:
-            for message in held:
-                await self._websocket.send_text(message)
+            if held is not None:
+                await self._websocket.send_text(held)
         except WebSocketDisconnect as error:
             raise WebSocketDisconnected from error
 

@@ -6,8 +6,9 @@ from graphql import GraphQLObjectType, OperationDefinitionNode
 from graphql.execution.collect_fields import collect_fields
 
 from graphql_api.kit.execution import EventExecutor
+from graphql_api.transport.delivery.code import Reader, Surprise
 from graphql_api.transport.delivery.json import to_json
-from graphql_api.transport.delivery.readers import Reader, Readers, Surprise
+from graphql_api.transport.delivery.readers import Readers
 
 MAX_PLANS = 256
 """Operations whose plans are kept; a further one costs a fraction of a millisecond."""

@@ -36,7 +36,7 @@ async def _turn() -> None:
 class TestBatch:
     async def test_the_messages_of_one_turn_are_one_write(self, wire: Wire) -> None:
         for number in range(3):
-            wire.protocol.put(b'{"n":', b"%d" % number, b"}")
+            wire.protocol.put(b'{"n":', [b"%d" % number], b"}")
         assert wire.transport.writes == []
         await _turn()
         assert len(wire.transport.writes) == 1
@@ -44,29 +44,35 @@ class TestBatch:
 
     @pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 65535, 65536, 70000])
     async def test_a_message_of_any_size_arrives_whole(self, wire: Wire, size: int) -> None:
-        wire.protocol.put(b"x" * size)
-        wire.protocol.put(b"after")
+        wire.protocol.put(b"", [b"x" * size], b"")
+        wire.protocol.put(b"", [b"after"], b"")
         await _turn()
         assert wire.read() == [b"x" * size, b"after"]
 
     async def test_a_large_batch_does_not_wait_for_the_turns_end(self, wire: Wire) -> None:
-        wire.protocol.put(b"x" * MAX_BATCH_BYTES)
+        wire.protocol.put(b"", [b"x" * MAX_BATCH_BYTES], b"")
         assert len(wire.transport.writes) == 1
         await _turn()
         assert len(wire.transport.writes) == 1
 
+    async def test_what_is_too_much_for_a_write_is_left(self, wire: Wire) -> None:
+        half = b"x" * (MAX_BATCH_BYTES // 2)
+        assert wire.protocol.put(b"", [half, half, b"left"], b"") == 2
+        await _turn()
+        assert wire.read() == [half, half]
+
     async def test_what_asgi_sends_comes_after_what_was_put_before(self, wire: Wire) -> None:
-        wire.protocol.put(b"first")
+        wire.protocol.put(b"", [b"first"], b"")
         await wire.protocol.send({"type": "websocket.send", "text": "second"})
-        wire.protocol.put(b"third")
+        wire.protocol.put(b"", [b"third"], b"")
         await _turn()
         assert wire.read() == [b"first", b"second", b"third"]
 
     async def test_a_close_comes_after_what_was_put_before_and_ends_it(self, wire: Wire) -> None:
-        wire.protocol.put(b"last")
+        wire.protocol.put(b"", [b"last"], b"")
         await wire.protocol.send({"type": "websocket.close", "code": 4400, "reason": "no"})
         with pytest.raises(ClientDisconnected):
-            wire.protocol.put(b"too late")
+            wire.protocol.put(b"", [b"too late"], b"")
         await _turn()
         assert wire.read() == [b"last"]
         assert wire.client.close_rcvd is not None
@@ -74,16 +80,16 @@ class TestBatch:
         wire.protocol.close_timer.cancel()  # type: ignore[union-attr]  # it was just set
 
     async def test_a_shutdown_comes_after_what_was_put_before(self, wire: Wire) -> None:
-        wire.protocol.put(b"last")
+        wire.protocol.put(b"", [b"last"], b"")
         wire.protocol.shutdown()
         assert wire.read() == [b"last"]
         assert wire.client.close_rcvd is not None
         assert wire.client.close_rcvd.code == 1012
         with pytest.raises(ClientDisconnected):
-            wire.protocol.put(b"too late")
+            wire.protocol.put(b"", [b"too late"], b"")
 
     async def test_a_batch_of_a_lost_connection_is_forgotten(self, wire: Wire) -> None:
-        wire.protocol.put(b"lost")
+        wire.protocol.put(b"", [b"lost"], b"")
         wire.transport.close()
         await _turn()
         assert wire.transport.writes == []
@@ -113,7 +119,7 @@ class TestBackPressure:
         with pytest.raises(WebSocketDisconnected):
             await waiting
         with pytest.raises(WebSocketDisconnected):
-            outlet.put(b"x")
+            outlet.put(b"", [b"x"], b"")
 
 
 class TestOutletOf:
@@ -142,7 +148,7 @@ class TestOutletOf:
         websocket = WebSocket({"type": "websocket"}, receive=receive, send=send)
         await websocket.accept()
         outlet = outlet_of(websocket)
-        outlet.put(b"a", "é".encode())
+        assert outlet.put(b"a", ["é".encode(), b"not yet"], b"") == 1
         assert not outlet.is_open
         await outlet.wait_open()
         assert outlet.is_open
@@ -159,7 +165,7 @@ class TestOutletOf:
         websocket = WebSocket({"type": "websocket"}, receive=receive, send=send)  # type: ignore[arg-type]  # ASGI's own
         await websocket.accept()
         outlet = outlet_of(websocket)
-        outlet.put(b"a")
+        outlet.put(b"", [b"a"], b"")
         with pytest.raises(WebSocketDisconnected):
             await outlet.wait_open()
 
