@@ -1,5 +1,6 @@
 """Sockets and signals of the processes that serve."""
 
+import asyncio
 import errno
 import signal
 import socket
@@ -10,6 +11,7 @@ from types import FrameType
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from graphql_api.cli.problems import Problem, one_line
 from graphql_api.kit import collector
@@ -17,7 +19,10 @@ from graphql_api.transport.delivery.batching import BatchingProtocol
 
 MAX_PORT = 65535
 GRACE_SECONDS = 5
-"""How long requests and streams may take to end once the process is told to."""
+"""How long requests may take to end once the process is told to."""
+
+STREAM_GRACE_SECONDS = 1
+"""After this long, answers that have begun break off: they are streams, which would not end by themselves."""
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -94,7 +99,8 @@ def base_url(host: str, port: int) -> str:
 class Server(uvicorn.Server):
     """Uvicorn, which says when it listens, and leaves the end of the process to its caller.
 
-    Seam, checked with uvicorn 0.54: `Server.startup` and `Server.capture_signals`.
+    Seam, checked with uvicorn 0.54: `Server.startup`, `Server.shutdown` and `Server.capture_signals`; of a connection
+    over HTTP, `cycle.response_started`.
 
     Args:
         app: What is served.
@@ -107,6 +113,7 @@ class Server(uvicorn.Server):
                 app,
                 access_log=False,
                 lifespan="on",
+                http=H11Protocol,
                 log_config=None,
                 server_header=False,
                 timeout_graceful_shutdown=GRACE_SECONDS,
@@ -123,6 +130,20 @@ class Server(uvicorn.Server):
         collector.spare()
         if self.started:
             self._announce()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop: sockets close with 1012, and streams break off, so that their clients come back to another process."""
+        breaking = asyncio.get_running_loop().call_later(STREAM_GRACE_SECONDS, self._break_streams)
+        try:
+            await super().shutdown(sockets)
+        finally:
+            breaking.cancel()
+
+    def _break_streams(self) -> None:
+        for connection in list(self.server_state.connections):
+            cycle: RequestResponseCycle | None = connection.cycle if isinstance(connection, H11Protocol) else None
+            if cycle is not None and cycle.response_started:
+                connection.transport.close()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

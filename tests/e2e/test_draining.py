@@ -1,0 +1,133 @@
+"""What clients and work go through when a process is told to end."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import httpx
+import pytest
+from sqlalchemy import text
+from support.graphql_client import GraphQLClient
+from support.people import PASSWORD
+from support.processes import Process, answers, free_port, started
+from support.sockets import connected
+from support.waiting import WAIT_SECONDS, until
+
+from graphql_api.identity import users
+from graphql_api.kit.database import Database
+
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180)]
+
+DRAIN_SECONDS = 10
+"""What orchestrators of containers are told to wait before they kill."""
+
+WATCH = "subscription($id: ID!) { workflowEvents(workflowId: $id) { __typename sequence } }"
+CREATE = """mutation($input: CreateWorkflowInput!) {
+    createWorkflow(input: $input) { workflow { id } errors { code } } }"""
+STREAMS = ["text/event-stream", "multipart/mixed;subscriptionSpec=1.0,application/json"]
+
+
+class Serving:
+    """An API process, and somebody who has a workflow there."""
+
+    def __init__(self, database: Database, process: Process, client: GraphQLClient, workflow: str) -> None:
+        self.database = database
+        self.process = process
+        self.client = client
+        self.workflow = workflow
+
+    @asynccontextmanager
+    async def streaming(self, accept: str) -> AsyncIterator[AsyncIterator[str]]:
+        """Subscribe over HTTP; give the stream, of which something has arrived."""
+        headers = {"accept": accept, "authorization": f"Bearer {self.client.token}"}
+        body = {"query": WATCH, "variables": {"id": self.workflow}}
+        async with (
+            httpx.AsyncClient(timeout=WAIT_SECONDS) as http,
+            http.stream("POST", f"{self.client.address}/graphql", json=body, headers=headers) as response,
+        ):
+            pieces = response.aiter_text()
+            got = ""
+            while "WorkflowCreated" not in got:
+                got += await anext(pieces)
+            yield pieces
+
+    async def is_waiting(self) -> bool:
+        """Tell whether some statement waits for a lock."""
+        query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        async with self.database.transaction() as session:
+            return bool((await session.execute(text(query))).scalar_one())
+
+    async def is_deaf(self) -> bool:
+        """Tell whether the process takes no new connections."""
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", int(self.client.address.rpartition(":")[2]))
+        except ConnectionRefusedError:
+            return True
+        writer.close()
+        return False
+
+    async def ends(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Tell the process to end; give the exit code."""
+        self.process.send(number)
+        async with asyncio.timeout(DRAIN_SECONDS):
+            return await asyncio.to_thread(self.process.wait)
+
+
+@pytest.fixture
+async def serving(fresh_database: Callable[..., Awaitable[Database]], tmp_path: Path) -> AsyncIterator[Serving]:
+    database, port = await fresh_database(), free_port()
+    environment = {"DATABASE_URL": database.url.render_as_string(hide_password=False)}
+    address, email = f"http://127.0.0.1:{port}", f"{uuid4().hex}@example.com"
+    with started("serve", "--port", str(port), environment=environment, log=tmp_path / "serve.log") as process:
+        await answers(address)
+        await users.create(database, email=email, name="Ada", password=PASSWORD)
+        client = GraphQLClient(address)
+        await client.sign_in(email, PASSWORD)
+        made = await client.change(CREATE, {"input": {"name": "Desk", "templateSlug": "single-agent"}})
+        yield Serving(database, process, client, made["workflow"]["id"])
+
+
+async def rest_of(pieces: AsyncIterator[str]) -> str:
+    """Read a stream until it breaks off; that it ends in order is an error."""
+    got = ""
+    try:
+        async for piece in pieces:
+            got += piece
+    except httpx.RemoteProtocolError:
+        return got
+    pytest.fail("The stream ended as if it were complete.")
+
+
+class TestApi:
+    async def test_a_socket_is_closed_with_the_code_that_makes_clients_come_back(self, serving: Serving) -> None:
+        async with connected(serving.client.address.replace("http", "ws", 1) + "/graphql", serving.client.token) as ws:
+            await ws.subscribe(WATCH, {"id": serving.workflow})
+            await ws.next()
+            ending = asyncio.create_task(serving.ends())
+
+            assert await ws.close_code() == 1012
+        assert await ending == 0
+
+    @pytest.mark.parametrize("accept", STREAMS)
+    async def test_a_stream_breaks_off_without_saying_that_it_is_complete(self, serving: Serving, accept: str) -> None:
+        async with serving.streaming(accept) as pieces:
+            ending = asyncio.create_task(serving.ends())
+            rest = await rest_of(pieces)
+        assert "complete" not in rest
+        assert "--graphql--" not in rest
+        assert await ending == 0
+        assert not serving.process.said('"level":"error"')
+        assert not serving.process.said("Traceback")
+
+    async def test_a_request_that_is_being_answered_is_answered(self, serving: Serving) -> None:
+        async with serving.database.transaction() as session:
+            await session.execute(text("LOCK TABLE workflows IN ACCESS EXCLUSIVE MODE"))
+            asking = asyncio.create_task(serving.client.run("{ workflows { totalCount } }"))
+            await until(serving.is_waiting)
+            ending = asyncio.create_task(serving.ends())
+            await until(serving.is_deaf)
+        assert (await asking)["workflows"]["totalCount"] == 1
+        assert await ending == 0
