@@ -32,6 +32,7 @@ from graphql_api.runtimes.circuit import Circuit
 from graphql_api.runtimes.deepagents.adapter import DeepAgentsRuntime
 from graphql_api.runtimes.embedded.adapter import EmbeddedRuntime
 from graphql_api.runtimes.guarded import GuardedRuntime
+from graphql_api.runtimes.langgraph.adapter import LangGraphRuntime
 from graphql_api.runtimes.protocol import AgentRuntime
 from graphql_api.runtimes.worker import Worker
 from graphql_api.schema import schema, sdl
@@ -45,6 +46,7 @@ from graphql_api.transport.metrics import Metrics
 RUNTIMES: Mapping[str, Callable[[Settings, RuntimeAddress], AgentRuntime]] = {
     "embedded": lambda settings, _: EmbeddedRuntime(pace_seconds=settings.embedded_runtime_pace_ms / 1000),
     "deepagents": lambda _, address: DeepAgentsRuntime(address),
+    "langgraph": lambda _, address: LangGraphRuntime(address),
 }
 """Makes an adapter, by the name that `RUNTIME_URL` begins with; an address that it can't use is a `ValueError`."""
 

@@ -68,9 +68,9 @@ class _Draft:
 class Conversation:
     """The messages of one thread.
 
-    Each is told in deltas while its pieces come, and once as a whole: when the runtime gives the whole message, or else
-    at the end of the run. Tool calls, their results and the cost of a message are told once, too, however often the
-    runtime repeats them.
+    Each is told in deltas while its pieces come, and once as a whole: when the last piece or the whole message came,
+    or else at the end of the run. Tool calls, their results and the cost of a message are told once, too, however often
+    the runtime repeats them.
 
     Attributes:
         plan: The plan of the thread; the calls of the tool that changes it are heard here.
@@ -82,6 +82,7 @@ class Conversation:
         self.last_words: str | None = None
         self._drafts: dict[str, _Draft] = {}
         self._whole: set[str] = set()
+        self._paid: set[str] = set()
         self._calls: dict[str, str] = {}
         self._results: set[str] = set()
         self._has_gap = False
@@ -157,23 +158,24 @@ class Conversation:
         if text:
             draft.pieces.append(text)
             yield MessageDelta(message_id, draft.agent, text)
+        draft.model = _model_of(chunk) or draft.model
+        if chunk.get("chunk_position") == "last":
+            yield from self._finish(message_id, draft)
 
     def _message(
         self, message: Mapping[str, Any], role: str, agent: str | None, model: str | None
     ) -> Iterator[Normalized]:
         message_id = _id_of(message) or _id_from(message)
-        if message_id in self._whole:
-            return
+        is_known = message_id in self._whole
         self._whole.add(message_id)
         draft = self._drafts.pop(message_id, _Draft(agent))
         speaker = (agent or draft.agent or name_of(message.get("name"))) if role == "ASSISTANT" else agent
-        if text := text_of(message.get("content")):
+        if not is_known and (text := text_of(message.get("content"))):
             yield self._completed(message_id, speaker, role, text)
         usage = mapping_of(message.get("usage_metadata"))
-        model = name_of(mapping_of(message.get("response_metadata")).get("model_name")) or model or draft.model
-        yield from _used(
+        yield from self._used(
             message_id,
-            model,
+            _model_of(message) or model or draft.model,
             count_of(usage.get("input_tokens")) or draft.input_tokens,
             count_of(usage.get("output_tokens")) or draft.output_tokens,
         )
@@ -199,7 +201,7 @@ class Conversation:
         self._whole.add(message_id)
         if draft.pieces:
             yield self._completed(message_id, draft.agent, "ASSISTANT", "".join(draft.pieces))
-        yield from _used(message_id, draft.model, draft.input_tokens, draft.output_tokens)
+        yield from self._used(message_id, draft.model, draft.input_tokens, draft.output_tokens)
         for index, call in enumerate(draft.calls.values()):
             yield from self.call(call.id or f"{message_id}-{index}", call.name or "tool", _arguments(call), draft.agent)
 
@@ -209,10 +211,15 @@ class Conversation:
         payload = {"message_id": message_id, "agent": agent, "role": role, "text": text}
         return NewEvent("AgentMessageCompleted", payload)
 
+    def _used(self, message_id: str, model: str | None, input_tokens: int, output_tokens: int) -> Iterator[Normalized]:
+        """Tell what a message cost, once: some runtimes know it with the last piece, others with the whole message."""
+        if (input_tokens or output_tokens) and message_id not in self._paid:
+            self._paid.add(message_id)
+            yield TokensUsed(model, input_tokens, output_tokens, message_id)
 
-def _used(message_id: str, model: str | None, input_tokens: int, output_tokens: int) -> Iterator[Normalized]:
-    if input_tokens or output_tokens:
-        yield TokensUsed(model, input_tokens, output_tokens, message_id)
+
+def _model_of(message: Mapping[str, Any]) -> str | None:
+    return name_of(mapping_of(message.get("response_metadata")).get("model_name"))
 
 
 def _add(calls: dict[str | None, _Call], part: Mapping[str, Any]) -> None:

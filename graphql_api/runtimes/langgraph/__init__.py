@@ -1,0 +1,1 @@
+"""LangGraph Server: its threads and runs over HTTP, its stream as server-sent events; see `adapter.py`."""

@@ -1,0 +1,102 @@
+from collections.abc import AsyncIterator, Iterable
+
+import httpx
+import pytest
+
+from graphql_api.runtimes.langgraph.stream import REFUSED, Position, frames_of
+from graphql_api.runtimes.protocol import Frame
+
+pytestmark = pytest.mark.anyio
+
+MOST = 100
+
+
+class Chunks(httpx.AsyncByteStream):
+    """A body that arrives in pieces."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = chunks
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for chunk in self._chunks:
+            yield chunk
+
+
+async def read(*chunks: bytes) -> list[Frame]:
+    response = httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=Chunks(chunks))
+    return [frame async for _, frame in frames_of(response, max_frame_bytes=MOST)]
+
+
+def event(content: bytes, name: bytes = b"custom", number: int = 1) -> bytes:
+    return b"event: %s\r\ndata: %s\r\nid: %d-0\r\n\r\n" % (name, content, number)
+
+
+class TestFrames:
+    async def test_each_event_is_one(self) -> None:
+        assert await read(event(b'{"a": 1}', b"updates|tools:1"), event(b"null", b"metadata")) == [
+            Frame("updates|tools:1", {"a": 1}),
+            Frame("metadata", None),
+        ]
+
+    async def test_pieces_are_put_together_wherever_they_were_cut(self) -> None:
+        whole = event('{"a": "ä\u2028\x85"}'.encode()) + event(b"2")
+        assert await read(*(whole[index : index + 1] for index in range(len(whole)))) == [
+            Frame("custom", {"a": "ä\u2028\x85"}),
+            Frame("custom", 2),
+        ]
+
+    async def test_heartbeats_are_none(self) -> None:
+        assert await read(b": heartbeat\r\n\r\n", event(b"1"), b": heartbeat\r\n\r\n: heartbeat\r\n\r\n") == [
+            Frame("custom", 1)
+        ]
+
+    async def test_an_event_that_was_cut_off_is_none(self) -> None:
+        assert await read(event(b"1"), b"event: custom\r\ndata: 2\r\n") == [Frame("custom", 1)]
+
+    async def test_what_is_not_utf_8_is_replaced(self) -> None:
+        assert await read(event(b'"\xff\xfe"')) == [Frame("custom", "��")]
+
+    async def test_what_python_writes_beyond_json_is_read(self) -> None:
+        (frame,) = await read(event(b'["\\ud800", Infinity, 123456789012345678901234567890]'))
+        assert frame.content == ["\ud800", float("inf"), 123456789012345678901234567890]
+
+
+class TestRefusals:
+    @pytest.mark.parametrize("content", [b"this is no JSON {", b"[" * 80])
+    async def test_what_is_not_json_is_refused_and_the_stream_goes_on(self, content: bytes) -> None:
+        assert await read(event(content), event(b"2")) == [
+            Frame(REFUSED, {"event": "custom", "reason": "It is not JSON."}),
+            Frame("custom", 2),
+        ]
+
+    @pytest.mark.parametrize("size", [1, 7, 10_000])
+    async def test_a_huge_event_is_refused_and_the_stream_goes_on(self, size: int) -> None:
+        whole = event(b'"%s"' % (b"x" * 500)) + event(b"2", number=2)
+        assert await read(*(whole[index : index + size] for index in range(0, len(whole), size))) == [
+            Frame(REFUSED, {"event": "custom", "reason": "It has more than 100 bytes."}),
+            Frame("custom", 2),
+        ]
+
+    async def test_many_lines_of_one_event_are_bounded_together(self) -> None:
+        lines = b"".join(b"data: 1\r\n" for _ in range(1000))
+        refused, following = await read(b"event: custom\r\n" + lines + b"\r\n", event(b"2"))
+        assert refused.kind == REFUSED
+        assert following == Frame("custom", 2)
+
+
+class TestPosition:
+    async def test_at_the_beginning_nothing_was_read(self) -> None:
+        assert (Position().before, Position().skip) == ("-1", 0)
+
+    async def test_who_goes_on_does_so_before_all_that_share_the_last_id(self) -> None:
+        position = Position()
+        for event_id in ("100-0", "102-0", "102-1", "102-1"):
+            position.pass_by(event_id)
+        assert (position.before, position.skip) == ("101-0", 3)
+
+    @pytest.mark.parametrize("event_id", ["", "seven", "9" * 5000])
+    async def test_without_ids_all_is_passed_by_again(self, event_id: str) -> None:
+        position = Position()
+        for _ in range(3):
+            position.pass_by(event_id)
+        assert (position.before, position.skip) == ("-1", 3)
