@@ -26,6 +26,7 @@ from graphql_api.identity.outside_tokens import IdentityProvider
 from graphql_api.identity.tokens import AUDIENCE, ISSUER, TokenKeys
 from graphql_api.kit.database import Database
 from graphql_api.kit.duties import background, repeat
+from graphql_api.kit.places import Places
 from graphql_api.kit.rates import Rates
 from graphql_api.runtimes.addresses import RuntimeAddress
 from graphql_api.runtimes.circuit import Circuit
@@ -80,7 +81,9 @@ def make_engines(settings: Settings, database_url: URL, secrets: tuple[str, ...]
         SettingsError: When the runtime can't be made.
     """
     runtime = make_runtime(settings)
-    database = Database(database_url)
+    database = Database(
+        database_url, pool_size=settings.database_pool_size, pool_seconds=settings.database_pool_seconds
+    )
     circuit = Circuit(database, runtime.name)
     return Engines(
         database=database,
@@ -89,6 +92,7 @@ def make_engines(settings: Settings, database_url: URL, secrets: tuple[str, ...]
         circuit=circuit,
         watches=Watches(partial(lost_access, database)),
         rates=Rates(database),
+        places=Places(settings.max_concurrent_operations),
         keys=_own_keys(settings, secrets),
         provider=_provider(settings),
         limits=Limits(

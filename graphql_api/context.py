@@ -16,6 +16,7 @@ from graphql_api.kit.columns import now
 from graphql_api.kit.correlation import begin_operation, current_request_id
 from graphql_api.kit.database import Database
 from graphql_api.kit.errors import Unauthenticated
+from graphql_api.kit.places import Places
 from graphql_api.kit.rates import Budget, Rate, Rates
 from graphql_api.runtimes.circuit import Circuit
 from graphql_api.runtimes.protocol import AgentRuntime
@@ -82,6 +83,7 @@ class Engines:
     limits: Limits = field(default_factory=Limits)
     presence: Presence = field(default_factory=Presence)
     budget: Budget = field(default_factory=lambda: Budget(COST))
+    places: Places = field(default_factory=Places)
 
 
 @dataclass(slots=True)

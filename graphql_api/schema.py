@@ -1,6 +1,8 @@
 """The schema: the sum of the rooms."""
 
 import json
+from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import strawberry
@@ -20,6 +22,7 @@ from graphql import (
     print_schema,
 )
 from strawberry.exceptions import MissingQueryError
+from strawberry.extensions import SchemaExtension
 from strawberry.schema.config import StrawberryConfig
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.types import ExecutionContext, ExecutionResult
@@ -39,9 +42,10 @@ from graphql_api.identity.types import InvalidCredentialsError
 from graphql_api.kit import types
 from graphql_api.kit.admission import Admission
 from graphql_api.kit.documents import Documents
-from graphql_api.kit.errors import BROKEN, DomainError, ErrorCode
+from graphql_api.kit.errors import BROKEN, DomainError, ErrorCode, Overloaded
 from graphql_api.kit.execution import EventExecutor
 from graphql_api.kit.operations import Observed
+from graphql_api.kit.pool import NoConnection
 from graphql_api.runtimes.queries import RuntimeQueries
 
 _UNREADABLE = (MissingQueryError, CannotGetOperationTypeError, InvalidOperationTypeError)
@@ -95,6 +99,9 @@ class OrchestratorSchema(strawberry.Schema):
             while isinstance(cause, GraphQLError):
                 cause = cause.original_error
             code, told = ErrorCode.VALIDATION_FAILED, dict[str, object]()
+            if isinstance(cause, NoConnection):
+                cause = Overloaded()
+                error.message = cause.message
             if isinstance(cause, DomainError):
                 code, told = cause.code, cause.extensions
             elif cause is not None and not isinstance(cause, _UNREADABLE):
@@ -111,6 +118,16 @@ WEIGHTS = {
     **dict.fromkeys(("AuditEntryConnection.totalCount", "ProposalConnection.totalCount"), 5),
 }
 """What fields cost that are more work than reading a value."""
+
+
+class Placed(SchemaExtension):
+    """Runs an operation while there is a place for it; a subscription needs one until it has begun."""
+
+    def on_execute(self) -> Iterator[None]:
+        """Take a place."""
+        context = self.execution_context.context
+        with context.engines.places.place() if isinstance(context, Context) else nullcontext():
+            yield
 
 
 def admission() -> Admission:
@@ -164,7 +181,7 @@ schema = _for_generators(
         ],
         config=StrawberryConfig(scalar_map=types.SCALARS),
         execution_context_class=EventExecutor,
-        extensions=[Observed, admission],
+        extensions=[Observed, admission, Placed],
     )
 )
 

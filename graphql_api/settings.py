@@ -11,6 +11,7 @@ from sqlalchemy import URL
 
 from graphql_api.identity.tokens import MIN_SECRET_BYTES
 from graphql_api.kit.database import parse_url
+from graphql_api.kit.places import MAX_OPERATIONS
 from graphql_api.runtimes.addresses import DEEPAGENTS, EMBEDDED, RuntimeAddress, parse_runtime_url
 
 
@@ -53,6 +54,9 @@ class Settings(BaseSettings):
     orchestrator_home: Path = Path(".orchestrator")
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     environment: Environment = Environment.DEVELOPMENT
+    database_pool_size: int = Field(default=10, ge=1, le=1000)
+    database_pool_seconds: float = Field(default=5, gt=0, le=60)
+    max_concurrent_operations: int = Field(default=MAX_OPERATIONS, ge=1)
     metrics_token: SecretStr | None = None
     log_level: str = "info"
     log_format: LogFormat | None = None

@@ -23,6 +23,9 @@ GOOD = [
     ("EMBEDDED_RUNTIME_PACE_MS", "0", "embedded_runtime_pace_ms", 0.0),
     ("EMBEDDED_RUNTIME_PACE_MS", "10000", "embedded_runtime_pace_ms", 10000.0),
     ("HOST", "0.0.0.0", "host", "0.0.0.0"),
+    ("DATABASE_POOL_SIZE", "1", "database_pool_size", 1),
+    ("DATABASE_POOL_SECONDS", "0.5", "database_pool_seconds", 0.5),
+    ("MAX_CONCURRENT_OPERATIONS", "1", "max_concurrent_operations", 1),
     ("PORT", "65535", "port", 65535),
     ("ORCHESTRATOR_HOME", "/srv/orchestrator", "orchestrator_home", Path("/srv/orchestrator")),
     (

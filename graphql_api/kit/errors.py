@@ -43,6 +43,7 @@ class ErrorCode(Enum):
     DOCUMENT_NOT_TRUSTED = "DOCUMENT_NOT_TRUSTED"
     PERSISTED_QUERY_NOT_FOUND = "PERSISTED_QUERY_NOT_FOUND"
     CURSOR_INVALID = "CURSOR_INVALID"
+    OVERLOADED = "OVERLOADED"
     INTERNAL_ERROR = "INTERNAL_ERROR"
 
 
@@ -139,6 +140,22 @@ class RateLimited(DomainError):
     def __init__(self, message: str, retry_after: int) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+    @property
+    def extensions(self) -> dict[str, object]:
+        """When to try again."""
+        return {"retryAfter": self.retry_after}
+
+
+class Overloaded(DomainError):
+    """This process has as much to do as it takes on."""
+
+    code = ErrorCode.OVERLOADED
+    retry_after = 1
+    """Seconds."""
+
+    def __init__(self) -> None:
+        super().__init__("There is too much to do right now. Try again in a second or two.")
 
     @property
     def extensions(self) -> dict[str, object]:

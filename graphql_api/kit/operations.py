@@ -17,8 +17,9 @@ from strawberry.extensions import SchemaExtension
 from strawberry.types import ExecutionContext
 
 from graphql_api.kit import metrics
-from graphql_api.kit.errors import ErrorCode
+from graphql_api.kit.errors import ErrorCode, Overloaded
 from graphql_api.kit.metrics import Bounded
+from graphql_api.kit.pool import NoConnection
 
 NAMES, STRANGERS_NAMES = 100, 20
 MAX_NAME_LENGTH = 64
@@ -85,6 +86,9 @@ class Observed(SchemaExtension):
         try:
             yield
             outcome = _outcome(self.execution_context, refusals)
+        except (Overloaded, NoConnection):
+            outcome = Outcome.OVERLOADED
+            raise
         except Exception:
             outcome = Outcome.INVALID
             raise
@@ -145,6 +149,8 @@ def _outcome(operation: ExecutionContext, refusals: _Refusals) -> Outcome:
     codes = {_code(error) for error in errors}
     if ErrorCode.INTERNAL_ERROR.value in codes:
         return Outcome.FAILED
+    if ErrorCode.OVERLOADED.value in codes:
+        return Outcome.OVERLOADED
     if not codes:
         return Outcome.REFUSED if refusals.count else Outcome.OK
     has_run = any(error.path for error in errors)

@@ -11,7 +11,13 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from graphql_api.kit import metrics
 
+MAX_WAITING = 1000
+"""Transactions that wait for a connection; a further one is given up at once."""
+
 _TIMEOUTS = metrics.counter("database_pool_timeouts", "Transactions that were given up because no connection was free.")
+
+
+__all__ = ["CountingPool", "NoConnection", "PoolState"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +53,9 @@ class CountingPool(AsyncAdaptedQueuePool):
         )
 
     def _do_get(self) -> ConnectionPoolEntry:
+        if self._waiting >= MAX_WAITING:
+            _TIMEOUTS.inc()
+            raise NoConnection(f"{MAX_WAITING} transactions wait for a connection.")
         self._waiting += 1
         try:
             return super()._do_get()

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from email.message import Message
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import structlog
@@ -33,7 +33,8 @@ from strawberry.types.graphql import OperationType
 from graphql_api.context import Context, Engines
 from graphql_api.kit import metrics
 from graphql_api.kit.correlation import current_request_id
-from graphql_api.kit.errors import BROKEN, ErrorCode
+from graphql_api.kit.errors import BROKEN, ErrorCode, Overloaded
+from graphql_api.kit.pool import NoConnection
 from graphql_api.transport.credentials import address_of, signed_in
 from graphql_api.transport.graphiql_page import GraphiQL
 from graphql_api.transport.streams import Multipart, ServerSentEvents
@@ -42,6 +43,7 @@ from graphql_api.transport.websocket import WebSocketAdapter, WebSocketHandler
 INIT_TIMEOUT = timedelta(seconds=10)
 """How long a WebSocket may take to say who it is."""
 
+_OVERLOADED = ErrorCode.OVERLOADED.value
 _CONNECTIONS = metrics.gauge("websocket_connections", "WebSockets that are open.")
 
 _log = structlog.get_logger()
@@ -109,6 +111,9 @@ class GraphQLApp(GraphQL[Context, None]):
             response = _refusal(error)
         except ClientDisconnect:
             return
+        except NoConnection:
+            response = _error(503, Overloaded().message, ErrorCode.OVERLOADED)
+            response.headers["retry-after"] = str(Overloaded.retry_after)
         except Exception:  # noqa: BLE001 - whatever broke, the client is told, and the server goes on
             _log.exception("request_failed")
             response = _error(500, BROKEN, ErrorCode.INTERNAL_ERROR)
@@ -164,7 +169,20 @@ class GraphQLApp(GraphQL[Context, None]):
         """Answer with what the operation gave; nothing of it may be kept by caches on the way."""
         response = super().create_response(response_data, sub_response)
         response.headers["cache-control"] = "no-store"
+        if isinstance(response_data, dict) and _is_overloaded(response_data):
+            response.status_code = 503
+            response.headers["retry-after"] = str(Overloaded.retry_after)
         return response
+
+
+def _is_overloaded(answer: GraphQLHTTPResponse) -> bool:
+    """Tell whether nothing of an operation was run, so that it may be sent again as it is."""
+    told = cast("Sequence[Mapping[str, Any]]", answer.get("errors") or ())
+    data = answer.get("data")
+    has_run = data is not None and any(value is not None for value in data.values())
+    # Below the root, a resolver has run whose field is null only for what is missing in it.
+    is_at_root = all(len(error.get("path") or ()) <= 1 for error in told)
+    return not has_run and is_at_root and any(error["extensions"]["code"] == _OVERLOADED for error in told)
 
 
 def _check(request: Request) -> None:

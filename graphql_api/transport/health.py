@@ -1,7 +1,8 @@
 """Whether the process lives, and whether it can work."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from time import monotonic
 
 import orjson
 import structlog
@@ -20,6 +21,9 @@ UP, DOWN = "up", "down"
 PROBE_SECONDS = 3.0
 """After this long without an answer, a part is down."""
 
+KEPT_SECONDS = 0.5
+"""How long an answer is told again: those who ask all the time get no more than it."""
+
 _log = structlog.get_logger()
 
 
@@ -32,6 +36,9 @@ class Health:
 
     def __init__(self, engines: Engines) -> None:
         self._engines = engines
+        self._asking = asyncio.Lock()
+        self._states: Sequence[str] = ()
+        self._asked_at = -KEPT_SECONDS
         self._parts: dict[str, Callable[[], Awaitable[bool]]] = {
             "database": self._database,
             "migrations": self._migrations,
@@ -53,7 +60,11 @@ class Health:
 
         A worker or runtime that is down degrades: orders are stored and wait for them.
         """
-        states = await asyncio.gather(*(_probe(name, is_up) for name, is_up in self._parts.items()))
+        async with self._asking:
+            if monotonic() - self._asked_at >= KEPT_SECONDS:
+                self._states = await asyncio.gather(*(_probe(name, is_up) for name, is_up in self._parts.items()))
+                self._asked_at = monotonic()
+            states = self._states
         parts = dict(zip(self._parts, states, strict=True))
         is_ready = all(parts[name] == UP for name in ("database", "migrations", "event_listener"))
         is_whole = all(part == UP for part in parts.values())

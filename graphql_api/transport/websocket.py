@@ -20,7 +20,8 @@ from strawberry.types.execution import ExecutionResult, PreExecutionError
 
 from graphql_api.context import Context
 from graphql_api.identity.sessions import DISABLED
-from graphql_api.kit.errors import BROKEN, ErrorCode
+from graphql_api.kit.errors import BROKEN, ErrorCode, Overloaded
+from graphql_api.kit.pool import NoConnection
 from graphql_api.transport.credentials import for_operation, signed_in
 from graphql_api.transport.delivery.delivery import Delivery
 from graphql_api.transport.delivery.outlets import outlet_of
@@ -102,6 +103,10 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
             await self._run(operation, context)
         except WebSocketDisconnected:
             self.operations.pop(operation.id, None)
+        except NoConnection:
+            with suppress(WebSocketDisconnected):
+                message = Overloaded().message
+                await operation.send_initial_errors([_error(message, ErrorCode.OVERLOADED, context.request_id)])
         except Exception:  # noqa: BLE001 - whatever broke, the client is told, and the connection goes on
             _log.exception("operation_broke", request_id=context.request_id)
             with suppress(WebSocketDisconnected):
