@@ -49,6 +49,7 @@ _COMMANDS = {
     "db": _Command("db", "Migrate the database's schema, or check it."),
     "users": _Command("users", "Make accounts, disable and enable them."),
     "fake-runtime": _Command("fake_runtime", "Serve an agent runtime without agents, to try out good and bad ones."),
+    "record": _Command("record", "Write down what a real agent runtime sends in one run."),
     "schema": _Command("schema_file", "Write the GraphQL schema to a file, or compare it."),
 }
 

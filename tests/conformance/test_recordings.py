@@ -1,12 +1,14 @@
 """Recordings of real runtimes, through the normalizers: every frame of a documented kind is understood."""
 
 import pytest
+from support.adapters import request
 from support.fakes import RECORDINGS
 
 from graphql_api.events.records import NewEvent
 from graphql_api.runtimes.deepagents.normalizer import DeepAgentsNormalizer
 from graphql_api.runtimes.fakes.recordings import Protocol, Take, read_takes
-from graphql_api.runtimes.protocol import Frame, Normalized, Normalizer
+from graphql_api.runtimes.normalizing.graphs import GraphNormalizer
+from graphql_api.runtimes.protocol import Frame, Normalizer
 
 DOCUMENTED = {
     Protocol.DEEPAGENTS: {"on_state_update", "on_llm_stream", "on_tool_start", "on_tool_end", "error", "end"},
@@ -20,20 +22,13 @@ TAKES = {
 
 
 def normalizer(protocol: Protocol) -> Normalizer:
-    if protocol is Protocol.LANGGRAPH:
-        pytest.skip("not built in")
-    return DeepAgentsNormalizer()
-
-
-def understood(take: Take) -> list[tuple[Frame, list[Normalized]]]:
-    reader = normalizer(take.protocol)
-    frames = [Frame(cue.event, cue.data) for cue in (*take.play.cues, *take.play.ending)]
-    return [(frame, list(reader.normalize(frame))) for frame in frames]
+    return GraphNormalizer(request()) if protocol is Protocol.LANGGRAPH else DeepAgentsNormalizer()
 
 
 @pytest.mark.parametrize("take", TAKES.values(), ids=TAKES)
 def test_documented_frames_are_understood(take: Take) -> None:
-    for frame, items in understood(take):
-        events = [item.type for item in items if isinstance(item, NewEvent)]
-        if frame.kind.partition("|")[0] in DOCUMENTED[take.protocol] and "__interrupt__" not in frame.content:
+    reader = normalizer(take.protocol)
+    for cue in (*take.play.cues, *take.play.ending):
+        events = [item.type for item in reader.normalize(Frame(cue.event, cue.data)) if isinstance(item, NewEvent)]
+        if cue.event.partition("|")[0] in DOCUMENTED[take.protocol] and "__interrupt__" not in cue.data:
             assert "RuntimeEventReceived" not in events

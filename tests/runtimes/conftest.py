@@ -1,7 +1,6 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from sqlalchemy import text
 from support.databases import Server
 from support.executions import Engine, Listener
 from support.logs import running_log
@@ -19,6 +18,5 @@ async def runtimes_engine(anyio_backend: str, database_server: Server) -> AsyncI
 @pytest.fixture
 async def engine(runtimes_engine: Engine) -> Engine:
     """Give a queue with nothing in it."""
-    async with runtimes_engine.database.transaction() as session:
-        await session.execute(text("UPDATE executions SET state = 'FORGOTTEN'"))
+    await runtimes_engine.forget_all()
     return Engine(runtimes_engine.database, runtimes_engine.log, Listener(runtimes_engine.log))

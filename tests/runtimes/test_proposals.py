@@ -1,15 +1,12 @@
 """The engine with its real listener: what becomes of a proposal."""
 
-from uuid import UUID, uuid4
-
 import pytest
 from support.executions import Engine
-from support.people import PASSWORD_HASH
+from support.proposed import proposed, read
 from support.scripted_runtime import Break, ScriptedRuntime, end, files, said
 
-from graphql_api.authoring.models import Draft, Proposal, ProposalStatus, Workflow
+from graphql_api.authoring.models import ProposalStatus
 from graphql_api.authoring.outcomes import ProposalOutcomes
-from graphql_api.identity.models import User
 from graphql_api.kit.errors import ErrorCode
 from graphql_api.runtimes import executions
 from graphql_api.runtimes.ingest import Ingest
@@ -19,39 +16,9 @@ from graphql_api.runtimes.protocol import RuntimeFailure
 pytestmark = pytest.mark.anyio
 
 
-async def proposed(engine: Engine) -> UUID:
-    """Order an execution for a proposal of somebody, in a workflow of its own."""
-    execution_id = await engine.order()
-    user = User(email=f"{uuid4().hex}@example.com", name="Ada", password_hash=PASSWORD_HASH, roles=["USER"])
-    workflow = Workflow(id=uuid4(), name="Answers")
-    async with engine.database.transaction() as session:
-        await engine.log.open(session, workflow.id)
-        session.add_all([user, workflow])
-        await session.flush()
-        draft = Draft(workflow_id=workflow.id, name="Draft", created_by_id=user.id)
-        session.add(draft)
-        await session.flush()
-        session.add(
-            Proposal(
-                id=execution_id,
-                workflow_id=workflow.id,
-                draft_id=draft.id,
-                prompt="Do it.",
-                base_revision=1,
-                created_by_id=user.id,
-            )
-        )
-    return execution_id
-
-
 async def run(engine: Engine, runtime: ScriptedRuntime) -> None:
     ingest = Ingest(engine.database, engine.log, runtime, ProposalOutcomes(engine.log))
     await ingest.run(await engine.claimed())
-
-
-async def read(engine: Engine, proposal_id: UUID) -> Proposal:
-    async with engine.database.transaction() as session:
-        return await session.get_one(Proposal, proposal_id)
 
 
 class TestProposals:

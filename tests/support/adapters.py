@@ -53,6 +53,14 @@ class Adapter:
             yield Stage(self, runtime, fake)
             await runtime.close()
 
+    @asynccontextmanager
+    async def unreachable(self) -> AsyncIterator[AgentRuntime]:
+        """Give the adapter of a server that is gone."""
+        async with FakeRuntime(Protocol(self.name)).serving() as url:
+            runtime = make_runtime(quick_settings(runtime_url=url))
+        yield runtime
+        await runtime.close()
+
 
 @dataclass(frozen=True, slots=True)
 class Stage:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID, uuid4
 
+from sqlalchemy import text
+
 from graphql_api.events.log import EventLog
 from graphql_api.events.records import NewEvent, StoredEvent
 from graphql_api.kit import contents
@@ -98,6 +100,11 @@ class Engine:
         connection = await self.database.connect()
         await connection.execute(f"UPDATE executions SET {assignments} WHERE id = $1", execution_id)
         await connection.close()
+
+    async def forget_all(self) -> None:
+        """Leave nothing in the queue."""
+        async with self.database.transaction() as session:
+            await session.execute(text("UPDATE executions SET state = 'FORGOTTEN'"))
 
     async def stop(self, execution_id: UUID) -> None:
         """Stop an execution as a cancelled proposal does."""

@@ -22,6 +22,7 @@ ASSISTANT = "agent"
 """The one graph that it has."""
 
 _CREATED_AT = "2026-11-21T02:01:12.838254+00:00"
+_TASK = "a96d2664-d20b-a52c-ba37-5af86bf90381"
 _FIRST_ID = 1_795_226_490_000
 _FRAMES_A_MILLISECOND = 3
 """Frames that share an id, as in the real one: whoever resumes after an id misses the others that have it."""
@@ -101,15 +102,13 @@ class LangGraphFake:
         thread_id = request.path_params["thread_id"]
         if (missing := self._missing(thread_id)) is not None:
             return missing
-        thread = self._house.threads.get(thread_id)
-        is_interrupted = thread is not None and thread.play.is_interrupted and thread.is_over
-        interrupts = [cue.data["__interrupt__"] for cue in thread.play.cues if _asks(cue)] if thread else []
+        interrupts = self._interrupts(thread_id)
         return JSONResponse(
             {
                 "values": self._values(thread_id),
-                "next": ["tools"] if is_interrupted else [],
-                "tasks": [{"id": "task", "name": "tools", "interrupts": interrupts[-1]}] if is_interrupted else [],
-                "interrupts": interrupts[-1] if is_interrupted else [],
+                "next": ["tools"] if interrupts else [],
+                "tasks": [{"id": _TASK, "name": "tools", "interrupts": interrupts}] if interrupts else [],
+                "interrupts": interrupts,
                 "metadata": {},
                 "created_at": _CREATED_AT,
             }
@@ -214,6 +213,13 @@ class LangGraphFake:
         said = [last] if thread.status is Status.COMPLETED and thread.play.result else []
         return {"messages": said, "files": {} if thread.play.lies else dict(thread.files)}
 
+    def _interrupts(self, thread_id: str) -> list[dict[str, Any]]:
+        """Give what the run asks, once it has stopped for that."""
+        thread = self._house.threads.get(thread_id)
+        if thread is None or not (thread.play.is_interrupted and thread.is_over):
+            return []
+        return [asked for cue in thread.play.cues if _asks(cue) for asked in cue.data["__interrupt__"]]
+
     def _status(self, thread: Thread) -> str:
         return "success" if thread.play.lies else _RUN_STATUS[thread.status]
 
@@ -230,7 +236,7 @@ class LangGraphFake:
             "config": {},
             "values": self._values(thread_id) or None,
             "error": {"error": "RuntimeError", "message": thread.play.error} if thread and failed else None,
-            "interrupts": {},
+            "interrupts": {_TASK: interrupts} if (interrupts := self._interrupts(thread_id)) else {},
         }
 
     def _run_body(self, thread_id: str) -> dict[str, Any]:

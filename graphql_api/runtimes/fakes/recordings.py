@@ -113,7 +113,9 @@ def _deepagents(lines: Iterable[Mapping[str, Any]], final: Mapping[str, Any]) ->
     )
 
 
-def _deepagents_cue(event: Mapping[str, Any]) -> Cue:
+def _deepagents_cue(event: Any) -> Cue:  # noqa: ANN401 - any JSON value
+    if not isinstance(event, Mapping):
+        return Cue("garbage", raw=str(event).encode())
     content = event.get("data")
     files = content.get("files") if isinstance(content, dict) else None
     return Cue(str(event.get("event_type")), content, files=files)
