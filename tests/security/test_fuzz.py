@@ -29,7 +29,7 @@ from websockets.typing import Subprotocol
 
 from graphql_api.kit.database import Database, parse_url
 from graphql_api.kit.errors import BROKEN
-from graphql_api.kit.rates import Rate
+from graphql_api.kit.rates import Budget, Rate
 from graphql_api.schema import sdl
 
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "0"))
@@ -122,7 +122,7 @@ def target(server_url: str) -> Iterator[Target]:
         engines = engines_for(database)
         free = {name: Rate(name, "1000000/minute") for name in ("mutations", "refinements", "subscriptions")}
         limits = replace(engines.limits, concurrent_refinements=5, **free)  # type: ignore[arg-type] # they are rates
-        engines = replace(engines, limits=limits)
+        engines = replace(engines, limits=limits, budget=Budget(Rate("cost", "1000000000/minute")))
         served = portal.wrap_async_context_manager(site(database, engines=engines, with_worker=True))
         running = stack.enter_context(served)
         person = portal.call(running.person)
