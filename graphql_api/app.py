@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from functools import partial
+from importlib import import_module
 from typing import Any
 
 from pydantic import SecretStr
@@ -24,6 +25,7 @@ from graphql_api.events.watches import Watches
 from graphql_api.identity.jwks import KeySet
 from graphql_api.identity.outside_tokens import IdentityProvider
 from graphql_api.identity.tokens import AUDIENCE, ISSUER, TokenKeys
+from graphql_api.kit import tracing
 from graphql_api.kit.database import Database
 from graphql_api.kit.duties import background, repeat
 from graphql_api.kit.places import Places
@@ -69,6 +71,23 @@ def make_runtime(settings: Settings) -> AgentRuntime:
         raise SettingsError(f"{variable}: {error}") from error
 
 
+def start_tracing(settings: Settings) -> None:
+    """Record traces from now on, if the environment wants it; what records them is imported only then.
+
+    Raises:
+        SettingsError: When the packages for it are not installed.
+    """
+    endpoint = settings.otel_exporter_otlp_endpoint
+    if endpoint is None:
+        return
+    try:
+        tracing.install(import_module("graphql_api.kit.spans").Spans(endpoint))
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            f"OTEL_EXPORTER_OTLP_ENDPOINT: traces need {error.name}; install ide-orchestrator[otel]."
+        ) from error
+
+
 def make_engines(settings: Settings, database_url: URL, secrets: tuple[str, ...]) -> Engines:
     """Make what a process has one of.
 
@@ -84,6 +103,7 @@ def make_engines(settings: Settings, database_url: URL, secrets: tuple[str, ...]
     database = Database(
         database_url, pool_size=settings.database_pool_size, pool_seconds=settings.database_pool_seconds
     )
+    tracing.watch(database.engine)
     circuit = Circuit(database, runtime.name)
     return Engines(
         database=database,
@@ -137,6 +157,7 @@ def make_app(
             *(graphiql.routes() if graphiql else ()),
         ],
         middleware=[
+            Middleware(tracing.wrap),
             Middleware(AccessLog),
             Middleware(
                 CORSMiddleware,

@@ -57,6 +57,7 @@ class Settings(BaseSettings):
     database_pool_size: int = Field(default=10, ge=1, le=1000)
     database_pool_seconds: float = Field(default=5, gt=0, le=60)
     max_concurrent_operations: int = Field(default=MAX_OPERATIONS, ge=1)
+    otel_exporter_otlp_endpoint: str | None = None
     metrics_token: SecretStr | None = None
     log_level: str = "info"
     log_format: LogFormat | None = None

@@ -20,6 +20,7 @@ from graphql_api.kit.batches import Batched
 from graphql_api.kit.errors import NotFound
 from graphql_api.kit.ids import key_of
 from graphql_api.kit.types import EventCursor
+from graphql_api.runtimes import executions
 
 After = Annotated[
     EventCursor | None,
@@ -47,6 +48,7 @@ class AuthoringSubscriptions:
     ) -> AsyncIterator[ProposalEvent]:
         """Follow a proposal."""
         subject, workflow_id = await _seen_proposal(info, proposal_id)
+        await executions.link_trace(info.context.database, subject)
         position = await _position(info, subject, after)
         return Batched(_while_allowed(info, workflow_id, subject, position, deltas)).mapped(proposal_event)
 

@@ -97,6 +97,7 @@ COMMANDS = {
 
 def _engines(settings: Settings, url: URL, keys: tuple[str, ...]) -> Engines:
     try:
+        app.start_tracing(settings)
         return app.make_engines(settings, url, keys)
     except SettingsError as error:
         raise places.wrong_setting(error) from error

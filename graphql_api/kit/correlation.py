@@ -5,6 +5,8 @@ from uuid import uuid4
 
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
+from graphql_api.kit import tracing
+
 _request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 
@@ -28,4 +30,6 @@ def _begin() -> str:
     request_id = uuid4().hex
     _request_id.set(request_id)
     bind_contextvars(request_id=request_id)
+    if tracing.is_on():
+        bind_contextvars(trace_id=tracing.trace_id())
     return request_id

@@ -16,7 +16,7 @@ from prometheus_client import Gauge
 from strawberry.extensions import SchemaExtension
 from strawberry.types import ExecutionContext
 
-from graphql_api.kit import metrics
+from graphql_api.kit import metrics, tracing
 from graphql_api.kit.errors import ErrorCode, Overloaded
 from graphql_api.kit.metrics import Bounded
 from graphql_api.kit.pool import NoConnection
@@ -76,11 +76,12 @@ class Observed(SchemaExtension):
     def __init__(self) -> None:
         super().__init__()
         self._open: Gauge | None = None
+        self._span: tracing.Span | None = None
 
     def on_operation(self) -> Iterator[None]:
         """Watch the operation from its beginning to its end."""
         started_at, outcome = perf_counter(), Outcome.CANCELLED
-        refusals = _Refusals()
+        refusals, self._span = _Refusals(), tracing.begin("graphql")
         # Not reset: a stream may end in another task than it began in, and each operation sets its own.
         _refusals.set(refusals)
         try:
@@ -118,6 +119,13 @@ class Observed(SchemaExtension):
     def _end(self, outcome: Outcome, seconds: float) -> None:
         name, type_ = _name_and_type(self.execution_context)
         label = self._label(name)
+        if self._span is not None:
+            attributes = {
+                "graphql.operation.type": type_,
+                "graphql.operation.name": name or "",
+                "outcome": outcome.value,
+            }
+            self._span.end(f"{type_} {name or ''}".strip(), attributes, is_failed=outcome is Outcome.FAILED)
         _DONE.labels(label, type_, outcome.value).inc()
         if self._open is not None:
             self._open.dec()

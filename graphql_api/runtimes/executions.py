@@ -16,7 +16,7 @@ from sqlalchemy import BigInteger, Update, Uuid, column, text, values
 from sqlmodel import col, func, insert, select, update
 
 from graphql_api.events.log import EventLog
-from graphql_api.kit import metrics
+from graphql_api.kit import metrics, tracing
 from graphql_api.kit.database import Database, Session
 from graphql_api.kit.errors import ErrorCode
 from graphql_api.kit.files import FileEntry
@@ -139,7 +139,8 @@ async def order(
         request: Prompt, context path and context selection, named as in `RunRequest`.
         files: What the agent starts from.
     """
-    await session.execute(insert(Execution).values(id=execution_id, request=dict(request), due_at=func.now()))
+    row = {"id": execution_id, "request": dict(request), "due_at": func.now(), "traceparent": tracing.traceparent()}
+    await session.execute(insert(Execution).values(row))
     await snapshots.insert(session, execution_id, 0, files)
     session.after_commit.append(lambda: log.notifier.signal(CHANNEL))
 
@@ -324,6 +325,14 @@ def _held(claim: Claim) -> Update:
         col(Execution.epoch) == claim.epoch,
         col(Execution.state) == ExecutionState.RUNNING,
     )
+
+
+async def link_trace(database: Database, execution_id: UUID) -> None:
+    """Link what is being traced to the trace that an execution was ordered in."""
+    if tracing.is_on():
+        async with database.transaction() as session:
+            row = await session.exec(select(Execution.traceparent).where(Execution.id == execution_id))
+        tracing.link(row.first())
 
 
 async def count_workers(database: Database) -> int:

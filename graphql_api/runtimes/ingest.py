@@ -8,10 +8,11 @@ import asyncio
 from contextlib import aclosing
 
 import structlog
+from structlog.contextvars import bind_contextvars
 
 from graphql_api.events.log import AppendRefused, EventLog
 from graphql_api.events.records import NewEvent, NewLiveEvent
-from graphql_api.kit import contents, metrics
+from graphql_api.kit import contents, metrics, tracing
 from graphql_api.kit.database import Database, Session
 from graphql_api.kit.errors import ErrorCode
 from graphql_api.runtimes import executions, forgetting, snapshots
@@ -93,6 +94,11 @@ class Ingest:
             RuntimeFailure: When the runtime could not be reached.
         """
         request, execution = await self._load(claim)
+        with tracing.span("execution", traceparent=execution.traceparent, epoch=claim.epoch):
+            bind_contextvars(execution_id=str(claim.execution_id), trace_id=tracing.trace_id())
+            await self._run(claim, request, execution)
+
+    async def _run(self, claim: Claim, request: RunRequest, execution: Execution) -> None:
         if execution.attempts > executions.MAX_ATTEMPTS:
             message = f"The runtime was lost {executions.MAX_ATTEMPTS} times while it worked on this."
             await self._give_up(claim, ErrorCode.RUNTIME_FAILED, message, is_retryable=True)
@@ -154,7 +160,8 @@ class Ingest:
         async with aclosing(batches(self._runtime.events(request, thread))) as arriving:
             async for batch in arriving:
                 normalized = progress.normalize(normalizer, batch.frames)
-                await self._store(claim, progress, normalized)
+                with tracing.quiet():
+                    await self._store(claim, progress, normalized)
                 _LAG_SECONDS.observe(asyncio.get_running_loop().time() - batch.arrived_at)
                 _FRAMES.inc(len(batch.frames))
                 if normalized and isinstance(normalized[-1], RunEnded):

@@ -39,6 +39,7 @@ class Execution(SQLModel, table=True):
         epoch: Counts claims: what an older one writes is refused.
         lease_owner: Number of the worker that holds the lease; its session lock tells that it lives.
         handle: What the adapter needs to find the thread again.
+        traceparent: The trace that it was ordered in, as W3C Trace Context writes it; None when nobody traces.
         frames_ingested: Frames whose events are stored; a replay skips as many.
     """
 
@@ -61,6 +62,7 @@ class Execution(SQLModel, table=True):
     frames_ingested: int = Field(default=0, sa_type=BigInteger)
     input_tokens: int = Field(default=0, sa_type=BigInteger)
     output_tokens: int = Field(default=0, sa_type=BigInteger)
+    traceparent: str | None = None
     created_at: datetime = timestamp()
     started_at: datetime | None = timestamp(default=None)
     ended_at: datetime | None = timestamp(default=None)

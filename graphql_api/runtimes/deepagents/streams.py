@@ -10,6 +10,7 @@ import orjson
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
+from graphql_api.kit import tracing
 from graphql_api.runtimes.deepagents.texts import first_of
 from graphql_api.runtimes.http import HANDSHAKE_SECONDS
 from graphql_api.runtimes.protocol import Frame, RuntimeFailure
@@ -94,7 +95,7 @@ class Streams:
         try:
             return await connect(
                 f"{self._url}/{quote(thread_id, safe='')}",
-                additional_headers=self._headers,
+                additional_headers={**self._headers, **tracing.headers()},
                 open_timeout=HANDSHAKE_SECONDS,
                 ping_interval=_PING_SECONDS,
                 ping_timeout=_PONG_SECONDS,
