@@ -127,9 +127,13 @@ def _langgraph(lines: Iterable[Mapping[str, Any]]) -> Play:
     return Play(
         tuple(cues[:over]),
         tuple(cues[over:]),
-        error=json.dumps(cues[over].data) if over < len(cues) else None,
+        error=_error_of(cues[over].data) if over < len(cues) else None,
         is_interrupted=any(isinstance(cue.data, dict) and "__interrupt__" in cue.data for cue in cues),
     )
+
+
+def _error_of(content: Any) -> str:  # noqa: ANN401 - any JSON value
+    return str(content.get("message", content)) if isinstance(content, Mapping) else str(content)
 
 
 def _langgraph_cues(lines: Iterable[Mapping[str, Any]]) -> Iterator[tuple[float, Cue]]:
