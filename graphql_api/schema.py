@@ -46,6 +46,7 @@ from graphql_api.kit.errors import BROKEN, DomainError, ErrorCode, Overloaded
 from graphql_api.kit.execution import EventExecutor
 from graphql_api.kit.operations import Observed
 from graphql_api.kit.pool import NoConnection
+from graphql_api.kit.redaction import without_values
 from graphql_api.runtimes.queries import RuntimeQueries
 
 _UNREADABLE = (MissingQueryError, CannotGetOperationTypeError, InvalidOperationTypeError)
@@ -108,6 +109,8 @@ class OrchestratorSchema(strawberry.Schema):
                 _log.error("operation_failed", request_id=request_id, path=error.path, exc_info=cause)
                 code = ErrorCode.INTERNAL_ERROR
                 error.message = BROKEN
+            else:
+                error.message = without_values(error.message)
             error.extensions = {**(error.extensions or {}), **told, "code": code.value, "requestId": request_id}
 
 
