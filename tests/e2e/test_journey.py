@@ -3,18 +3,15 @@
 import asyncio
 import re
 import signal
-from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from support.databases import Server
 from support.graphql_client import GraphQLClient
-from support.people import PASSWORD
-from support.processes import Process, answers, free_port, started
+from support.system import System
 from support.waiting import WAIT_SECONDS, until
 
 from graphql_api.identity import users
@@ -42,45 +39,6 @@ mutation($input: RefineWorkflowInput!) {
   refineWorkflow(input: $input) { proposal { id status } errors { code message } }
 }
 """
-
-
-class System:
-    """Processes on one database."""
-
-    def __init__(self, database: Database, directory: Path, stack: ExitStack) -> None:
-        self._stack = stack
-        self._directory = directory
-        self._count = Counter[str]()
-        self.database = database
-        self.environment = {
-            "DATABASE_URL": database.url.render_as_string(hide_password=False),
-            "EMBEDDED_RUNTIME_PACE_MS": "1",
-            "ORCHESTRATOR_HOME": str(directory),
-        }
-
-    def start(self, *arguments: str, **environment: str) -> Process:
-        """Start a process; it ends with the test."""
-        self._count[arguments[0]] += 1
-        log = self._directory / f"{arguments[0]}-{self._count[arguments[0]]}.log"
-        return self._stack.enter_context(started(*arguments, environment={**self.environment, **environment}, log=log))
-
-    async def serve(self) -> GraphQLClient:
-        """Start an API process, and sign somebody new in there."""
-        port = free_port()
-        self.start("serve", "--port", str(port))
-        address = f"http://127.0.0.1:{port}"
-        await answers(address)
-        client = GraphQLClient(address)
-        email = f"{uuid4().hex}@example.com"
-        await users.create(self.database, email=email, name="Ada", password=PASSWORD)
-        await client.sign_in(email, PASSWORD)
-        return client
-
-    async def work(self, **environment: str) -> Process:
-        """Start a worker, and wait until it works."""
-        worker = self.start("worker", **environment)
-        await until(lambda: worker.said("working"))
-        return worker
 
 
 @pytest.fixture(scope="module")

@@ -99,4 +99,4 @@ class Workspace:
         finally:
             if process.returncode is None:
                 process.kill()
-            await process.communicate()
+            await process.wait()
