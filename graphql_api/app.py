@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from importlib import import_module
@@ -13,23 +14,25 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 
 from graphql_api.authoring import retention
 from graphql_api.authoring.access import lost_access
 from graphql_api.authoring.outcomes import ProposalOutcomes
-from graphql_api.context import Engines, Limits
+from graphql_api.context import ANONYMOUS, Engines, Limits
 from graphql_api.events.log import EventLog
 from graphql_api.events.watches import Watches
 from graphql_api.identity.jwks import KeySet
 from graphql_api.identity.outside_tokens import IdentityProvider
 from graphql_api.identity.tokens import AUDIENCE, ISSUER, TokenKeys
 from graphql_api.kit import tracing
+from graphql_api.kit.bounds import Bounds
 from graphql_api.kit.database import Database
 from graphql_api.kit.duties import background, repeat
+from graphql_api.kit.errors import ErrorCode
 from graphql_api.kit.places import Places
-from graphql_api.kit.rates import Rates
+from graphql_api.kit.rates import Budget, Rate, Rates
 from graphql_api.runtimes.addresses import RuntimeAddress
 from graphql_api.runtimes.circuit import Circuit
 from graphql_api.runtimes.deepagents.adapter import DeepAgentsRuntime
@@ -41,10 +44,14 @@ from graphql_api.runtimes.worker import Worker
 from graphql_api.schema import schema, sdl
 from graphql_api.settings import Environment, Settings, SettingsError
 from graphql_api.transport.access import AccessLog
+from graphql_api.transport.answers import RATE_HEADERS, failure
+from graphql_api.transport.credentials import signed_in
 from graphql_api.transport.graphiql_page import GraphiQL
-from graphql_api.transport.graphql import GraphQLApp
+from graphql_api.transport.graphql import COST_HEADER, GraphQLApp
+from graphql_api.transport.headers import SecurityHeaders
 from graphql_api.transport.health import Health
 from graphql_api.transport.metrics import Metrics
+from graphql_api.transport.requests import PREFLIGHT_HEADERS
 
 RUNTIMES: Mapping[str, Callable[[Settings, RuntimeAddress], AgentRuntime]] = {
     "embedded": lambda settings, _: EmbeddedRuntime(pace_seconds=settings.embedded_runtime_pace_ms / 1000),
@@ -105,6 +112,7 @@ def make_engines(settings: Settings, database_url: URL, secrets: tuple[str, ...]
     )
     tracing.watch(database.engine)
     circuit = Circuit(database, runtime.name)
+    limits = make_limits(settings)
     return Engines(
         database=database,
         log=EventLog(database),
@@ -115,12 +123,30 @@ def make_engines(settings: Settings, database_url: URL, secrets: tuple[str, ...]
         places=Places(settings.max_concurrent_operations),
         keys=_own_keys(settings, secrets),
         provider=_provider(settings),
-        limits=Limits(
-            concurrent_refinements=settings.max_concurrent_refinements,
-            proposal_lifetime=timedelta(hours=settings.proposal_ttl_hours),
-            uncompacted_lifetime=timedelta(days=settings.compact_logs_after_days),
-            audit_lifetime=None if settings.keep_audit_days is None else timedelta(days=settings.keep_audit_days),
-        ),
+        limits=limits,
+        budget=Budget(limits.cost),
+    )
+
+
+def make_limits(settings: Settings) -> Limits:
+    """Make what users and strangers may use; in production, strangers learn nothing of the schema."""
+    known = Bounds(
+        tokens=settings.max_operation_tokens, depth=settings.max_operation_depth, cost=settings.max_operation_cost
+    )
+    is_open = settings.environment is not Environment.PRODUCTION
+    anonymous = replace(known, tokens=min(ANONYMOUS.tokens, known.tokens), introspection=is_open, suggestions=is_open)
+    return Limits(
+        concurrent_refinements=settings.max_concurrent_refinements,
+        proposal_lifetime=timedelta(hours=settings.proposal_ttl_hours),
+        mutations=Rate("mutations", settings.rate_limit_mutations),
+        refinements=Rate("refinements", settings.rate_limit_refinements),
+        subscriptions=Rate("subscriptions", settings.rate_limit_subscriptions),
+        cost=Rate("cost", settings.rate_limit_cost),
+        open_subscriptions=settings.max_open_subscriptions,
+        anonymous=anonymous,
+        signed_in=known,
+        uncompacted_lifetime=timedelta(days=settings.compact_logs_after_days),
+        audit_lifetime=None if settings.keep_audit_days is None else timedelta(days=settings.keep_audit_days),
     )
 
 
@@ -136,10 +162,20 @@ def make_app(
         authorization: Makes the header that GraphiQL starts with, in development.
     """
     graphiql = None if settings.environment is Environment.PRODUCTION else GraphiQL(authorization)
-    graphql = GraphQLApp(schema, engines, graphiql=graphiql, allowed_origins=settings.cors_origins)
+    graphql = GraphQLApp(
+        schema,
+        engines,
+        graphiql=graphiql,
+        allowed_origins=settings.cors_origins,
+        max_body_bytes=settings.max_body_bytes,
+    )
     description = sdl()
 
-    async def show_sdl(_request: Request) -> PlainTextResponse:
+    async def show_sdl(request: Request) -> Response:
+        if not engines.limits.anonymous.introspection:
+            caller = await signed_in(engines, request.headers.get("authorization"))
+            if caller.signed_in is None:
+                return failure(401, "Sign in to read the schema.", ErrorCode.UNAUTHENTICATED)
         return PlainTextResponse(description, media_type="text/plain; charset=utf-8")
 
     @asynccontextmanager
@@ -159,11 +195,13 @@ def make_app(
         middleware=[
             Middleware(tracing.wrap),
             Middleware(AccessLog),
+            Middleware(SecurityHeaders),
             Middleware(
                 CORSMiddleware,
                 allow_origins=settings.cors_origins,
                 allow_methods=["GET", "POST"],
-                allow_headers=["authorization", "content-type", "traceparent"],
+                allow_headers=["authorization", "content-type", "traceparent", COST_HEADER, *PREFLIGHT_HEADERS],
+                expose_headers=["x-request-id", "retry-after", *RATE_HEADERS],
                 max_age=600,
             ),
         ],

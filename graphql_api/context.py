@@ -1,5 +1,6 @@
 """What resolvers and use cases are given."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -15,7 +16,7 @@ from graphql_api.kit.bounds import Bounds, Caller, Charge, Kind
 from graphql_api.kit.columns import now
 from graphql_api.kit.correlation import begin_operation, current_request_id
 from graphql_api.kit.database import Database
-from graphql_api.kit.errors import Unauthenticated
+from graphql_api.kit.errors import TooManyOpen, Unauthenticated
 from graphql_api.kit.places import Places
 from graphql_api.kit.rates import Budget, Rate, Rates
 from graphql_api.runtimes.circuit import Circuit
@@ -51,6 +52,7 @@ class Limits:
         cost: What all operations of a user or an address may cost in one process.
         anonymous: What an operation may be of those who did not sign in.
         signed_in: What an operation may be of those who did.
+        open_subscriptions: How many a user or an address may have open at once in one process.
         refining: Names of the root fields that `refinements` is about.
     """
 
@@ -65,6 +67,7 @@ class Limits:
     cost: Rate = COST
     anonymous: Bounds = ANONYMOUS
     signed_in: Bounds = Bounds()  # noqa: RUF009 - it is frozen
+    open_subscriptions: int = 500
     refining: frozenset[str] = frozenset({"refineWorkflow", "retryProposal"})
 
 
@@ -84,6 +87,7 @@ class Engines:
     presence: Presence = field(default_factory=Presence)
     budget: Budget = field(default_factory=lambda: Budget(COST))
     places: Places = field(default_factory=Places)
+    subscriptions: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(slots=True)
@@ -109,6 +113,7 @@ class Context(Caller):
     refusal: Unauthenticated | None = None
     wants_cost: bool = False
     is_trusted: bool = False
+    _is_subscribed: bool = False
     _loaders: dict[Callable[..., Any], Any] = field(default_factory=dict)
 
     @property
@@ -144,16 +149,33 @@ class Context(Caller):
 
         Raises:
             RateLimited: When its caller used too much already.
+            TooManyOpen: When it is one subscription too many.
         """
         rates, limits = self.engines.rates, self.engines.limits
         self.engines.budget.spend(self.who, charge.cost)
         if charge.kind is Kind.SUBSCRIPTION:
+            self._take_place()
             await rates.spend(limits.subscriptions, self.who)
         elif charge.kind is Kind.MUTATION:
             await rates.spend(limits.mutations, self.who, len(charge.root_fields))
             refinements = sum(name in limits.refining for name in charge.root_fields)
             if refinements:
                 await rates.spend(limits.refinements, self.who, refinements)
+
+    def _take_place(self) -> None:
+        limit = self.engines.limits.open_subscriptions
+        if self.engines.subscriptions[self.who] >= limit:
+            raise TooManyOpen(f"At most {limit} subscriptions are open at once: end others first.")
+        self.engines.subscriptions[self.who] += 1
+        self._is_subscribed = True
+
+    def release(self) -> None:
+        """Give back the place of a subscription that is over."""
+        if self._is_subscribed:
+            self._is_subscribed = False
+            self.engines.subscriptions[self.who] -= 1
+            if not self.engines.subscriptions[self.who]:
+                del self.engines.subscriptions[self.who]
 
     @property
     def database(self) -> Database:
@@ -167,7 +189,7 @@ class Context(Caller):
 
     def for_operation(self) -> "Context":
         """Make the context of one operation on this connection."""
-        return replace(self, request_id=begin_operation(), _loaders={})
+        return replace(self, _is_subscribed=False, request_id=begin_operation(), _loaders={})
 
     def loader(self, make: Callable[["Context"], Loader]) -> Loader:
         """Return this request's loader of a kind; it is made at its first use."""

@@ -1,6 +1,7 @@
 """The schema: the sum of the rooms."""
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import nullcontext
 from typing import Any
@@ -51,6 +52,9 @@ from graphql_api.runtimes.queries import RuntimeQueries
 
 _UNREADABLE = (MissingQueryError, CannotGetOperationTypeError, InvalidOperationTypeError)
 """What Strawberry raises for documents from which no operation can be run: the caller's fault, not ours."""
+
+_SUGGESTION = re.compile(r" Did you mean [^?]*\?")
+"""What graphql-core adds to an error about variables when a name comes close to a right one."""
 
 _DOCUMENTS = Documents()
 _log = structlog.get_logger()
@@ -111,6 +115,8 @@ class OrchestratorSchema(strawberry.Schema):
                 error.message = BROKEN
             else:
                 error.message = without_values(error.message)
+            if isinstance(context, Context) and not context.bounds.suggestions:
+                error.message = _SUGGESTION.sub("", error.message)
             error.extensions = {**(error.extensions or {}), **told, "code": code.value, "requestId": request_id}
 
 

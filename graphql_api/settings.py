@@ -10,8 +10,10 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy import URL
 
 from graphql_api.identity.tokens import MIN_SECRET_BYTES
+from graphql_api.kit.bounds import Bounds
 from graphql_api.kit.database import parse_url
 from graphql_api.kit.places import MAX_OPERATIONS
+from graphql_api.kit.rates import Rate
 from graphql_api.runtimes.addresses import DEEPAGENTS, EMBEDDED, RuntimeAddress, parse_runtime_url
 
 
@@ -62,6 +64,15 @@ class Settings(BaseSettings):
     log_level: str = "info"
     log_format: LogFormat | None = None
     max_concurrent_refinements: int = Field(default=10, ge=1)
+    max_body_bytes: int = Field(default=4 * 1024 * 1024, ge=1024, le=256 * 1024 * 1024)
+    max_operation_cost: int = Field(default=Bounds().cost, ge=1)
+    max_operation_depth: int = Field(default=Bounds().depth, ge=1, le=50)
+    max_operation_tokens: int = Field(default=Bounds().tokens, ge=100, le=20_000)
+    max_open_subscriptions: int = Field(default=500, ge=1)
+    rate_limit_cost: str = "1000000/minute"
+    rate_limit_mutations: str = "600/minute"
+    rate_limit_refinements: str = "120/minute"
+    rate_limit_subscriptions: str = "600/minute"
     proposal_ttl_hours: float = Field(default=24, gt=0, le=24 * 365 * 10)
     compact_logs_after_days: float = Field(default=30, ge=0, le=365 * 100)
     keep_audit_days: float | None = Field(default=None, ge=30, le=365 * 100)
@@ -100,6 +111,17 @@ class Settings(BaseSettings):
             scheme, separator, host = origin.partition("://")
             if scheme not in {"http", "https"} or not separator or not host or "/" in host:
                 raise ValueError(f"{origin!r} is no origin; write https://app.example.com")
+        return value
+
+    @field_validator("rate_limit_cost", "rate_limit_mutations", "rate_limit_refinements", "rate_limit_subscriptions")
+    @classmethod
+    def _check_rate(cls, value: str, field: ValidationInfo) -> str:
+        try:
+            windows = Rate(str(field.field_name), value).items
+        except ValueError:
+            raise ValueError(f"{value!r} is no rate; write 60/minute, or several as 60/minute;500/hour") from None
+        if field.field_name == "rate_limit_cost" and len(windows) > 1:
+            raise ValueError("it has one window; write 1000000/minute")
         return value
 
     @field_validator("database_url")

@@ -51,6 +51,13 @@ class Admission(SchemaExtension):
         context = self.execution_context.context
         return context if isinstance(context, Caller) else _UNKNOWN_CALLER
 
+    def on_operation(self) -> Iterator[None]:
+        """Give back what the operation held, once it is over."""
+        try:
+            yield
+        finally:
+            self.caller.release()
+
     def on_parse(self) -> Iterator[None]:
         """Take the document that is known, or bound the parser."""
         context = self.execution_context

@@ -73,8 +73,11 @@ class Caller:
         """Take note of an operation that is about to run.
 
         Raises:
-            RateLimited: When they used too much already.
+            DomainError: When they used too much already.
         """
+
+    def release(self) -> None:
+        """Take note that the operation is over, however it ended."""
 
 
 _DEFAULT = Bounds()

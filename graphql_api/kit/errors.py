@@ -8,6 +8,7 @@ DomainError
 ├── Unauthenticated     nobody is signed in
 ├── CursorInvalid       a cursor of another log, or none at all
 ├── RateLimited         done too often
+├── TooManyOpen         as many at once as there may be
 ├── TooComplex          an operation is larger than what is run
 ├── identity.errors     InvalidCredentials
 ├── runtimes.errors     RuntimeUnavailable
@@ -161,6 +162,12 @@ class Overloaded(DomainError):
     def extensions(self) -> dict[str, object]:
         """When to try again."""
         return {"retryAfter": self.retry_after}
+
+
+class TooManyOpen(DomainError):
+    """Somebody has as many subscriptions open as they may."""
+
+    code = ErrorCode.QUOTA_EXCEEDED
 
 
 class TooComplex(DomainError):

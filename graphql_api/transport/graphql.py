@@ -4,11 +4,10 @@ Seams, checked with strawberry-graphql 0.341: `strawberry.asgi.GraphQL` and its 
 `BaseGraphQLTransportWSHandler` in `websocket.py`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
-from email.message import Message
-from typing import Any, cast
+from typing import Any
 
 import orjson
 import structlog
@@ -22,28 +21,36 @@ from strawberry.http import GraphQLHTTPResponse, GraphQLRequestData
 from strawberry.http.base import BaseRequestProtocol
 from strawberry.http.types import QueryParams
 from strawberry.schema.base import BaseSchema
-from strawberry.schema.exceptions import InvalidOperationTypeError
 from strawberry.subscriptions import (
     GRAPHQL_SSE_PROTOCOL,
     GRAPHQL_TRANSPORT_WS_PROTOCOL,
     MULTIPART_SUBSCRIPTION_PROTOCOL,
 )
-from strawberry.types.graphql import OperationType
+from strawberry.types.execution import ExecutionResult, SubscriptionExecutionResult
 
 from graphql_api.context import Context, Engines
 from graphql_api.kit import metrics
-from graphql_api.kit.correlation import current_request_id
 from graphql_api.kit.errors import BROKEN, ErrorCode, Overloaded
 from graphql_api.kit.pool import NoConnection
+from graphql_api.transport.answers import JSON, failure, is_refusal, media_type, rate_headers, refusal, status_of
 from graphql_api.transport.credentials import address_of, signed_in
+from graphql_api.transport.delivery.json import to_json
 from graphql_api.transport.graphiql_page import GraphiQL
+from graphql_api.transport.requests import ANONYMOUS_BODY_BYTES, Body, Refused, check
 from graphql_api.transport.streams import Multipart, ServerSentEvents
 from graphql_api.transport.websocket import WebSocketAdapter, WebSocketHandler
 
 INIT_TIMEOUT = timedelta(seconds=10)
 """How long a WebSocket may take to say who it is."""
 
-_OVERLOADED = ErrorCode.OVERLOADED.value
+MAX_BODY_BYTES = 4 * 1024 * 1024
+
+COST_HEADER = "graphql-cost"
+"""With this header, whatever its value, the answer's `extensions` tell what the operation costs."""
+
+_BODY = "orchestrator.body"
+"""Under which a request's scope has what receives its body."""
+
 _CONNECTIONS = metrics.gauge("websocket_connections", "WebSockets that are open.")
 
 _log = structlog.get_logger()
@@ -58,6 +65,7 @@ class GraphQLApp(GraphQL[Context, None]):
         graphiql: The page for browsers; None for no page.
         allowed_origins: Other origins whose pages may open a WebSocket.
         init_timeout: How long a WebSocket may take to say who it is.
+        max_body_bytes: The most that a body may have of those who signed in; of others, 1 MiB at most.
     """
 
     graphql_transport_ws_handler_class = WebSocketHandler
@@ -71,6 +79,7 @@ class GraphQLApp(GraphQL[Context, None]):
         graphiql: GraphiQL | None,
         allowed_origins: Sequence[str] = (),
         init_timeout: timedelta = INIT_TIMEOUT,
+        max_body_bytes: int = MAX_BODY_BYTES,
     ) -> None:
         super().__init__(
             schema,
@@ -88,6 +97,7 @@ class GraphQLApp(GraphQL[Context, None]):
         }
         self.engines = engines
         self._graphiql = graphiql
+        self._max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request or one WebSocket; refusals are JSON like every other answer."""
@@ -105,23 +115,29 @@ class GraphQLApp(GraphQL[Context, None]):
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         try:
-            _check(request)
-            response = await self.run(request)
+            check(request, self.allowed_origins)
+            body = Body(request, receive, max_bytes=min(ANONYMOUS_BODY_BYTES, self._max_body_bytes))
+            response = await self.run(Request({**scope, _BODY: body}, body))
         except HTTPException as error:
-            response = _refusal(error)
+            response = refusal(error, media_type(request.headers.get("accept", "")))
         except ClientDisconnect:
             return
         except NoConnection:
-            response = _error(503, Overloaded().message, ErrorCode.OVERLOADED)
-            response.headers["retry-after"] = str(Overloaded.retry_after)
+            headers = {"retry-after": str(Overloaded.retry_after)}
+            response = failure(503, Overloaded().message, ErrorCode.OVERLOADED, headers=headers)
         except Exception:  # noqa: BLE001 - whatever broke, the client is told, and the server goes on
             _log.exception("request_failed")
-            response = _error(500, BROKEN, ErrorCode.INTERNAL_ERROR)
+            response = failure(500, BROKEN, ErrorCode.INTERNAL_ERROR)
         await response(scope, receive, send)
 
     async def get_context(self, request: HTTPConnection, response: Response | WebSocket) -> Context:  # noqa: ARG002 - the signature is Strawberry's
         """Make the context of a request, or of a connection until its `connection_init`."""
-        return await signed_in(self.engines, request.headers.get("authorization"), address=address_of(request))
+        headers = request.headers
+        context = await signed_in(self.engines, headers.get("authorization"), address=address_of(request))
+        context.wants_cost = COST_HEADER in headers
+        if context.signed_in is not None and _BODY in request.scope:
+            request.scope[_BODY].max_bytes = self._max_body_bytes
+        return context
 
     def should_render_graphql_ide(self, request: BaseRequestProtocol) -> bool:
         """Show the page to those who ask for HTML, and to nobody else."""
@@ -131,14 +147,14 @@ class GraphQLApp(GraphQL[Context, None]):
     async def render_graphql_ide(self, request: Request) -> Response:
         """Show GraphiQL."""
         if self._graphiql is None:
-            raise HTTPException(404, "There is no page here.")
+            raise Refused(404, "There is no page here.")
         return await self._graphiql.page(request)
 
     async def parse_http_body(self, request: AsyncHTTPRequestAdapter) -> GraphQLRequestData | list[GraphQLRequestData]:
         """Read the operation of a request."""
         read = await super().parse_http_body(request)
         if isinstance(read, GraphQLRequestData) and not isinstance(read.operation_name, str | None):
-            raise HTTPException(400, "The GraphQL operation's `operationName` must be a string or null, if provided.")
+            raise Refused(400, "The GraphQL operation's `operationName` must be a string or null, if provided.")
         return read
 
     def parse_query_params(self, params: QueryParams) -> dict[str, Any]:
@@ -150,9 +166,9 @@ class GraphQLApp(GraphQL[Context, None]):
         """Read a body, variables or extensions: each is an object."""
         value = super().parse_json(data)
         if isinstance(value, list):
-            raise HTTPException(400, "One operation a request: a list of them is not taken.")
+            raise Refused(400, "One operation a request: a list of them is not taken.")
         if not isinstance(value, dict):
-            raise HTTPException(400, "The body is a JSON object, and so are variables and extensions.")
+            raise Refused(400, "The body is a JSON object, and so are variables and extensions.")
         return value
 
     def decode_json(self, data: str | bytes) -> object:
@@ -161,68 +177,43 @@ class GraphQLApp(GraphQL[Context, None]):
 
     def encode_json(self, data: object) -> str:
         """Write JSON; as text, since bytes would make binary WebSocket frames."""
-        return orjson.dumps(data, default=_mapping).decode()
+        return to_json(data).decode()
+
+    async def get_sub_response(self, request: Request | WebSocket) -> Response:
+        """Begin the answer; nothing of it may be kept by caches on the way."""
+        response = await super().get_sub_response(request)
+        response.media_type = media_type(request.headers.get("accept", ""))
+        response.headers["cache-control"] = "no-store"
+        return response
+
+    async def execute_operation(
+        self,
+        request: Request,
+        request_adapter: AsyncHTTPRequestAdapter,
+        request_data: GraphQLRequestData | list[GraphQLRequestData],
+        context: Context,
+        root_value: None,
+        sub_response: Response,
+    ) -> ExecutionResult | list[ExecutionResult] | SubscriptionExecutionResult:
+        """Run an operation, and choose the status and the headers of its answer."""
+        result = await super().execute_operation(
+            request, request_adapter, request_data, context, root_value, sub_response
+        )
+        if isinstance(result, ExecutionResult):
+            sub_response.status_code = status_of(result, sub_response.media_type or JSON)
+            sub_response.headers.update(rate_headers(result, context))
+        return result
+
+    async def process_result(self, request: Request, result: ExecutionResult) -> GraphQLHTTPResponse:
+        """Give the parts of an answer; where nothing ran there are no data."""
+        processed = await super().process_result(request, result)
+        if is_refusal(result):
+            processed.pop("data", None)
+        return processed
 
     def create_response(
         self, response_data: GraphQLHTTPResponse | list[GraphQLHTTPResponse], sub_response: Response
     ) -> Response:
-        """Answer with what the operation gave; nothing of it may be kept by caches on the way."""
-        response = super().create_response(response_data, sub_response)
-        response.headers["cache-control"] = "no-store"
-        if isinstance(response_data, dict) and _is_overloaded(response_data):
-            response.status_code = 503
-            response.headers["retry-after"] = str(Overloaded.retry_after)
-        return response
-
-
-def _is_overloaded(answer: GraphQLHTTPResponse) -> bool:
-    """Tell whether nothing of an operation was run, so that it may be sent again as it is."""
-    told = cast("Sequence[Mapping[str, Any]]", answer.get("errors") or ())
-    data = answer.get("data")
-    has_run = data is not None and any(value is not None for value in data.values())
-    # Below the root, a resolver has run whose field is null only for what is missing in it.
-    is_at_root = all(len(error.get("path") or ()) <= 1 for error in told)
-    return not has_run and is_at_root and any(error["extensions"]["code"] == _OVERLOADED for error in told)
-
-
-def _check(request: Request) -> None:
-    """Refuse early what can't be an operation, before anything is looked up for it."""
-    if request.method not in {"GET", "POST"}:
-        raise HTTPException(405, "GraphQL takes GET and POST.")
-    if request.method == "GET":
-        return
-    if request.headers.get("content-encoding", "identity").lower() != "identity":
-        raise HTTPException(415, "Send the body as it is, without a content encoding.")
-    content = Message()
-    content["content-type"] = request.headers.get("content-type", "").encode("ascii", "replace").decode()
-    if content.get_content_type() != "application/json" or content.get_content_charset("utf-8") != "utf-8":
-        raise HTTPException(415, "Send the operation as application/json, in UTF-8.")
-
-
-def _refusal(error: HTTPException) -> Response:
-    status, reason, allowed = error.status_code, error.reason, "GET, POST"
-    cause = error.__cause__
-    if isinstance(cause, InvalidOperationTypeError) and cause.operation_type is OperationType.MUTATION:
-        status, reason, allowed = 405, "A mutation takes POST.", "POST"
-    elif isinstance(cause, InvalidOperationTypeError):
-        reason = (
-            "Subscriptions run over WebSocket as graphql-transport-ws, or over HTTP with accept: text/event-stream or "
-            "multipart/mixed;subscriptionSpec=1.0, on this path."
-        )
-    response = _error(status, reason, ErrorCode.VALIDATION_FAILED)
-    if status == 405:  # noqa: PLR2004 - Method Not Allowed
-        response.headers["allow"] = allowed
-    return response
-
-
-def _error(status: int, message: str, code: ErrorCode) -> Response:
-    error = {"message": message, "extensions": {"code": code.value, "requestId": current_request_id()}}
-    return Response(
-        orjson.dumps({"errors": [error]}), status, {"cache-control": "no-store"}, media_type="application/json"
-    )
-
-
-def _mapping(value: object) -> object:
-    if isinstance(value, Mapping):
-        return dict(value)
-    raise TypeError(type(value).__name__)
+        """Answer with what the operation gave."""
+        headers = dict(sub_response.headers)
+        return Response(to_json(response_data), sub_response.status_code, headers, sub_response.media_type)

@@ -4,13 +4,13 @@ Seams, checked with strawberry-graphql 0.341: `SSETransport` and its overridable
 """
 
 from strawberry.http import GraphQLHTTPResponse
-from strawberry.http.parse_content_type import parse_content_type
 from strawberry.http.streaming import JSONEncoder, MultipartSubscriptionTransport, SSETransport
 
+from graphql_api.transport.answers import GRAPHQL_RESPONSE, JSON, weights
 from graphql_api.transport.delivery.tally import tally
 
 EVENT_STREAM = "text/event-stream"
-_JSON = frozenset({"application/json", "application/graphql-response+json"})
+_JSON = frozenset({JSON, GRAPHQL_RESPONSE})
 
 
 class ServerSentEvents(SSETransport):
@@ -21,9 +21,9 @@ class ServerSentEvents(SSETransport):
 
     def accepts(self, accept: str) -> bool:
         """Tell whether a client prefers events to JSON: urql lists them for queries too, and can't read them there."""
-        weights = _weights(accept)
-        wanted = weights.get(EVENT_STREAM, 0.0)
-        return wanted > 0 and all(weights.get(media_type, 0.0) < wanted for media_type in _JSON)
+        wanted_of = weights(accept)
+        wanted = wanted_of.get(EVENT_STREAM, 0.0)
+        return wanted > 0 and all(wanted_of.get(media_type, 0.0) < wanted for media_type in _JSON)
 
     def encode_event(self, event: str, data: str | None = None) -> str:
         """Write one event; a data field is always there, since browsers drop events without one."""
@@ -42,15 +42,3 @@ class Multipart(MultipartSubscriptionTransport):
         """Write one event."""
         tally.add(1)
         return super().encode_next(response, encode_json)
-
-
-def _weights(accept: str) -> dict[str, float]:
-    """Read how much a client wants each media type; 0 is not at all."""
-    weights = {}
-    for part in accept.split(","):
-        media_type, parameters = parse_content_type(part.strip())
-        try:
-            weights[media_type.lower()] = float(parameters.get("q", "1"))
-        except ValueError:
-            weights[media_type.lower()] = 0.0
-    return weights

@@ -15,13 +15,19 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import (
     BaseGraphQLTransportWSHandler,
     Operation,
 )
-from strawberry.subscriptions.protocols.graphql_transport_ws.types import ConnectionInitMessage, Message
-from strawberry.types.execution import ExecutionResult, PreExecutionError
+from strawberry.subscriptions.protocols.graphql_transport_ws.types import (
+    ConnectionInitMessage,
+    Message,
+    SubscribeMessage,
+)
+from strawberry.types.execution import ExecutionResult
 
 from graphql_api.context import Context
 from graphql_api.identity.sessions import DISABLED
+from graphql_api.kit.correlation import current_request_id
 from graphql_api.kit.errors import BROKEN, ErrorCode, Overloaded
 from graphql_api.kit.pool import NoConnection
+from graphql_api.transport.answers import is_refusal
 from graphql_api.transport.credentials import for_operation, signed_in
 from graphql_api.transport.delivery.delivery import Delivery
 from graphql_api.transport.delivery.outlets import outlet_of
@@ -95,6 +101,16 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
                 await operation.send_initial_errors([_error(DISABLED, ErrorCode.UNAUTHENTICATED, uuid4().hex)])
         await self.websocket.close(code=UNAUTHORIZED, reason="Unauthorized")
 
+    async def handle_subscribe(self, message: SubscribeMessage) -> None:
+        """Begin an operation, unless the connection has as many as it may."""
+        limit = self.max_subscriptions_per_connection
+        if limit is not None and len(self.operations) >= limit and message["id"] not in self.operations:
+            told = f"At most {limit} operations run at once on a connection: end others first."
+            error = _error(told, ErrorCode.QUOTA_EXCEEDED, current_request_id())
+            await self.send_message({"id": message["id"], "type": "error", "payload": [error.formatted]})
+            return
+        await super().handle_subscribe(message)
+
     async def run_operation(self, operation: Operation[Context, None]) -> None:
         """Run one operation to its end; an error in it is its own and never the connection's."""
         context, started_at = self.context, perf_counter()
@@ -129,19 +145,12 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
                 async for each in results:
                     result = cast("ExecutionResult", each)  # the only kind, since @defer and @stream are not turned on
                     if not delivery.begins():
-                        if _is_refusal(result):
+                        if is_refusal(result):
                             await operation.send_initial_errors(result.errors or [])
                             return
                         await operation.send_next(result)
                     await delivery.advance()
         await operation.send_operation_message({"id": operation.id, "type": "complete"})
-
-
-def _is_refusal(result: ExecutionResult) -> bool:
-    """Tell whether a result says that the operation is over before its first event, or because its source broke."""
-    if isinstance(result, PreExecutionError):
-        return True
-    return result.data is None and bool(result.errors) and all(error.path is None for error in result.errors or ())
 
 
 def _error(message: str, code: ErrorCode, request_id: str) -> GraphQLError:

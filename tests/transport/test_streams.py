@@ -96,7 +96,7 @@ class TestServerSentEvents:
     async def test_are_not_sent_to_a_client_that_takes_json_as_well(self, running_site: Site, ada: Person) -> None:
         response, _ = await streamed(running_site, ada, URQL_QUERY, "{ viewer { name } }")
 
-        assert response.headers["content-type"] == "application/json"
+        assert response.headers["content-type"] == "application/graphql-response+json"
         assert response.json() == {"data": {"viewer": {"name": "Ada"}}}
 
     async def test_carry_a_refusal_with_its_code(self, running_site: Site, proposal: str) -> None:
