@@ -57,7 +57,7 @@ def is_refusal(result: ExecutionResult) -> bool:
 
 def status_of(result: ExecutionResult, chosen: str) -> int:
     """Choose the status of an answer; as plain JSON, old clients expect 200 for whatever GraphQL has to say."""
-    if _is_overloaded(result):
+    if is_overloaded(result):
         return _UNAVAILABLE
     if not is_refusal(result):
         return 200
@@ -71,13 +71,13 @@ def rate_headers(result: ExecutionResult, context: Context) -> dict[str, str]:
     budget = context.engines.budget
     left, seconds = budget.left(context.who)
     retry_after = _retry_after(result)
-    if retry_after is not None and not _is_overloaded(result):
+    if retry_after is not None and not is_overloaded(result):
         left, seconds = 0, retry_after
     headers = dict(zip(RATE_HEADERS, map(str, (budget.amount, left, seconds)), strict=True))
     return headers if retry_after is None else {**headers, "retry-after": str(retry_after)}
 
 
-def _is_overloaded(result: ExecutionResult) -> bool:
+def is_overloaded(result: ExecutionResult) -> bool:
     """Tell whether nothing of an operation was run, so that it may be sent again as it is."""
     errors = result.errors or ()
     if not any((error.extensions or {}).get("code") == ErrorCode.OVERLOADED.value for error in errors):

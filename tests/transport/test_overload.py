@@ -7,6 +7,8 @@ from typing import Any
 
 import httpx
 import pytest
+from graphql import GraphQLError
+from strawberry.types.execution import ExecutionResult
 from support.log_lines import written
 from support.scraping import growing
 from support.server import Site, quick_settings, site
@@ -15,7 +17,7 @@ from support.waiting import until
 
 from graphql_api.kit import pool
 from graphql_api.kit.database import Database
-from graphql_api.transport.graphql import _is_overloaded
+from graphql_api.transport import answers
 
 pytestmark = pytest.mark.anyio
 
@@ -143,4 +145,10 @@ class TestPlaces:
         ],
     )
     def test_what_has_run_in_part_is_not_to_be_sent_again(self, answer: Any, *, is_overloaded: bool) -> None:  # noqa: ANN401 - any JSON
-        assert _is_overloaded(answer) is is_overloaded
+        errors = [
+            GraphQLError("", path=error.get("path"), extensions=error["extensions"])
+            for error in answer.get("errors", ())
+        ]
+        result = ExecutionResult(answer["data"], errors)
+
+        assert answers.is_overloaded(result) is is_overloaded

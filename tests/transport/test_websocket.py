@@ -366,7 +366,9 @@ class TestOperations:
                 await begin_following(running_site, socket, workflow)
             (error,) = await socket.run(EVENTS, {"id": workflow})
 
-            assert (error["type"], error["payload"][0]["message"]) == ("error", "Subscription limit reached")
+            (told,) = error["payload"]
+            assert (error["type"], told["extensions"]["code"]) == ("error", "QUOTA_EXCEEDED")
+            assert told["message"].startswith("At most 100 operations run at once")
         await nothing_is_left(running_site, workflow)
 
     async def test_they_end_with_the_token(self, running_site: Site, ada: Person) -> None:
