@@ -178,18 +178,12 @@ def make_app(
                 return failure(401, "Sign in to read the schema.", ErrorCode.UNAUTHENTICATED)
         return PlainTextResponse(description, media_type="text/plain; charset=utf-8")
 
-    @asynccontextmanager
-    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        async with running(engines, with_worker=with_worker):
-            yield
-
     return Starlette(
         routes=[
             Route("/graphql", graphql),
             WebSocketRoute("/graphql", graphql),
             Route("/schema.graphql", show_sdl),
-            *Health(engines).routes(),
-            *Metrics(engines, token=_secret(settings.metrics_token)).routes(),
+            *_probes(settings, engines),
             *(graphiql.routes() if graphiql else ()),
         ],
         middleware=[
@@ -205,8 +199,21 @@ def make_app(
                 max_age=600,
             ),
         ],
-        lifespan=lifespan,
+        lifespan=lambda _app: running(engines, with_worker=with_worker),
     )
+
+
+def make_worker_app(settings: Settings, engines: Engines) -> Starlette:
+    """Make what a worker answers: probes and metrics, and nothing else."""
+    return Starlette(
+        routes=_probes(settings, engines),
+        middleware=[Middleware(AccessLog)],
+        lifespan=lambda _app: running(engines, with_worker=True),
+    )
+
+
+def _probes(settings: Settings, engines: Engines) -> list[Route]:
+    return [*Health(engines).routes(), *Metrics(engines, token=_secret(settings.metrics_token)).routes()]
 
 
 def _own_keys(settings: Settings, secrets: tuple[str, ...]) -> TokenKeys:

@@ -53,6 +53,7 @@ class Settings(BaseSettings):
     embedded_runtime_pace_ms: float = Field(default=5, ge=0, le=10_000)
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535)
+    worker_port: int | None = Field(default=None, ge=0, le=65535)
     orchestrator_home: Path = Path(".orchestrator")
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     environment: Environment = Environment.DEVELOPMENT

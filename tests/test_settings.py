@@ -23,6 +23,7 @@ GOOD = [
     ("EMBEDDED_RUNTIME_PACE_MS", "0", "embedded_runtime_pace_ms", 0.0),
     ("EMBEDDED_RUNTIME_PACE_MS", "10000", "embedded_runtime_pace_ms", 10000.0),
     ("HOST", "0.0.0.0", "host", "0.0.0.0"),
+    ("WORKER_PORT", "0", "worker_port", 0),
     ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318", "otel_exporter_otlp_endpoint", "http://c:4318"),
     ("DATABASE_POOL_SIZE", "1", "database_pool_size", 1),
     ("DATABASE_POOL_SECONDS", "0.5", "database_pool_seconds", 0.5),

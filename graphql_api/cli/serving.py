@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from socket import socket
 from types import FrameType
 from typing import Annotated, Any
@@ -74,11 +74,16 @@ def worker() -> None:
     """Run agents in the background, without serving anything.
 
     Needs DATABASE_URL, as `orchestrator serve` does. Any number may run at once. SIGTERM hands unfinished work to the
-    others.
+    others. With WORKER_PORT it answers /health, /ready and /metrics there.
     """
     settings = _configured(LogFormat.JSON)
-    with places.database_url(settings) as url:
-        _run(_work(settings, url))
+    with ExitStack() as stack:
+        sockets = (
+            None
+            if settings.worker_port is None
+            else stack.enter_context(listening.bound(settings.host, settings.worker_port))
+        )
+        _run(_work(settings, stack.enter_context(places.database_url(settings)), sockets))
 
 
 COMMANDS = {
@@ -140,11 +145,17 @@ async def _serve_api(settings: Settings, url: URL, host: str, sockets: list[sock
     _log.info("stopped")
 
 
-async def _work(settings: Settings, url: URL) -> None:
+async def _work(settings: Settings, url: URL, sockets: list[socket] | None) -> None:
     async with places.connected(url) as database:
         await places.check_usable(database)
     # A worker signs nothing and verifies nothing.
     engines = _engines(settings, url, (secrets.token_urlsafe(48),))
+    if sockets is not None:
+        url_of_probes = _address(settings.host, sockets)
+        probes = app.make_worker_app(settings, engines)
+        await listening.Server(probes, lambda: _log.info("working", url=url_of_probes)).serve(sockets)
+        _log.info("stopped")
+        return
     loop, told_to_stop = asyncio.get_running_loop(), asyncio.Event()
 
     def stop(_number: int, _frame: FrameType | None) -> None:

@@ -1,6 +1,7 @@
 """A pool of connections that tells how many wait for one.
 
-Seam, checked with SQLAlchemy 2.1: `QueuePool._do_get`, which takes a connection, opens one, or waits.
+Seams, checked with SQLAlchemy 2.1: `QueuePool._do_get`, which takes a connection, opens one, or waits; and
+`_sqla_logger_namespace`, without which the pool's own lines would count as ours.
 """
 
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ class PoolState:
 class CountingPool(AsyncAdaptedQueuePool):
     """SQLAlchemy's pool, which counts who waits."""
 
+    _sqla_logger_namespace = "sqlalchemy.pool.CountingPool"
     _waiting = 0
 
     @property

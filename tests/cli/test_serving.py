@@ -38,4 +38,23 @@ class TestProduction:
         assert codes == [0, 0]
         for command, first in ((api, "listening"), (worker, "working")):
             lines = [orjson.loads(line) for line in command.output.splitlines()]
-            assert [line["event"] for line in lines] == [first, "stopped"]
+            assert [line["event"] for line in lines if line["event"] != "request_ended"] == [first, "stopped"]
+
+    async def test_a_worker_with_a_port_tells_how_it_is_and_ends_at_sigterm(
+        self, fresh_database: FreshDatabase, tmp_path: Path
+    ) -> None:
+        database = await fresh_database()
+        url = database.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        variables = {"DATABASE_URL": url, "WORKER_PORT": "0", "LOG_FORMAT": "json"}
+        with running("worker", home=tmp_path, until='"working"', **variables) as worker:
+            address = next(orjson.loads(line)["url"] for line in worker.output.splitlines() if '"working"' in line)
+            async with httpx.AsyncClient(base_url=address, trust_env=False) as client:
+                answers = {path: await client.get(path) for path in ("/health", "/ready", "/metrics", "/graphql")}
+            code = worker.stop(signal.SIGTERM)
+
+        assert {path: answer.status_code for path, answer in answers.items()} == {
+            "/health": 200, "/ready": 200, "/metrics": 200, "/graphql": 404
+        }  # fmt: skip
+        assert "orchestrator_lease_takeovers_total" in answers["/metrics"].text
+        assert code == 0
+        assert '"stopped"' in worker.output
