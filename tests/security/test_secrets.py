@@ -148,5 +148,5 @@ class TestValidationErrors:
     @pytest.mark.anyio
     async def test_any_other_is(self, target: Site) -> None:
         query = "query($n: Int) { workflows(first: $n) { nodes { id } } }"
-        answer = await target.ask(query, {"n": GUESS})
-        assert GUESS in answer["errors"][0]["message"]
+        answer = await target.ask(query, {"n": "seven"})
+        assert "seven" in answer["errors"][0]["message"]
