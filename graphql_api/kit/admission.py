@@ -122,7 +122,7 @@ class Admission(SchemaExtension):
         )
         if errors and errors[-1].message == "Validation aborted.":
             raise TooComplex("overlap of fields", MAX_COMPARISONS + 1, MAX_COMPARISONS)
-        return errors
+        return [_of_the_caller(error) for error in errors]
 
     async def _charge(self, document: Document, operation: OperationDefinitionNode, cost: int) -> None:
         caller = self.caller
@@ -130,6 +130,16 @@ class Admission(SchemaExtension):
         if caller.wants_cost and kind is not Kind.SUBSCRIPTION:
             self.execution_context.extensions_results["cost"] = {"requested": cost, "limit": caller.bounds.cost}
         await caller.charge(Charge(kind, max(cost, 1), document.root_fields(operation)))
+
+
+def _of_the_caller(error: GraphQLError) -> GraphQLError:
+    """Give an error of validation without the exception that a literal raised, such as an integer of 5000 digits.
+
+    It would be taken for a fault of ours.
+    """
+    if error.original_error is None:
+        return error
+    return GraphQLError("This value can't be read: it is too large, or not of its type.", nodes=error.nodes)
 
 
 def _explain_abortion(error: GraphQLSyntaxError) -> None:
