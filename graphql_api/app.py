@@ -51,6 +51,7 @@ from graphql_api.transport.graphql import COST_HEADER, GraphQLApp
 from graphql_api.transport.headers import SecurityHeaders
 from graphql_api.transport.health import Health
 from graphql_api.transport.metrics import Metrics
+from graphql_api.transport.persisted import ManifestError, PersistedOperations, read_manifest
 from graphql_api.transport.requests import PREFLIGHT_HEADERS
 
 RUNTIMES: Mapping[str, Callable[[Settings, RuntimeAddress], AgentRuntime]] = {
@@ -168,6 +169,7 @@ def make_app(
         graphiql=graphiql,
         allowed_origins=settings.cors_origins,
         max_body_bytes=settings.max_body_bytes,
+        persisted=_persisted(settings),
     )
     description = sdl()
 
@@ -228,6 +230,16 @@ def _provider(settings: Settings) -> IdentityProvider | None:
         return None
     keys = KeySet(settings.jwt_jwks_url)
     return IdentityProvider(keys, issuer=settings.jwt_issuer, audience=settings.jwt_audience)
+
+
+def _persisted(settings: Settings) -> PersistedOperations:
+    if settings.trusted_documents is None:
+        return PersistedOperations()
+    try:
+        manifest = read_manifest(settings.trusted_documents)
+    except ManifestError as error:
+        raise SettingsError(f"TRUSTED_DOCUMENTS: {error}.") from error
+    return PersistedOperations(manifest, is_exclusive=settings.environment is Environment.PRODUCTION)
 
 
 def _secret(value: SecretStr | None) -> str | None:

@@ -65,6 +65,7 @@ class Settings(BaseSettings):
     log_level: str = "info"
     log_format: LogFormat | None = None
     max_concurrent_refinements: int = Field(default=10, ge=1)
+    trusted_documents: Path | None = None
     max_body_bytes: int = Field(default=4 * 1024 * 1024, ge=1024, le=256 * 1024 * 1024)
     max_operation_cost: int = Field(default=Bounds().cost, ge=1)
     max_operation_depth: int = Field(default=Bounds().depth, ge=1, le=50)

@@ -41,6 +41,7 @@ GOOD = [
     ("LOG_LEVEL", "WARNING", "log_level", "warning"),
     ("LOG_FORMAT", "json", "log_format", LogFormat.JSON),
     ("MAX_CONCURRENT_REFINEMENTS", "1", "max_concurrent_refinements", 1),
+    ("TRUSTED_DOCUMENTS", "/srv/manifest.json", "trusted_documents", Path("/srv/manifest.json")),
     ("MAX_BODY_BYTES", "1048576", "max_body_bytes", 1048576),
     ("MAX_OPERATION_COST", "1000", "max_operation_cost", 1000),
     ("MAX_OPERATION_DEPTH", "20", "max_operation_depth", 20),

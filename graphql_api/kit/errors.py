@@ -8,6 +8,8 @@ DomainError
 ├── Unauthenticated     nobody is signed in
 ├── CursorInvalid       a cursor of another log, or none at all
 ├── RateLimited         done too often
+├── DocumentNotTrusted  not registered beforehand
+├── PersistedQueryNotFound  named by a hash that is not known
 ├── TooManyOpen         as many at once as there may be
 ├── TooComplex          an operation is larger than what is run
 ├── identity.errors     InvalidCredentials
@@ -162,6 +164,25 @@ class Overloaded(DomainError):
     def extensions(self) -> dict[str, object]:
         """When to try again."""
         return {"retryAfter": self.retry_after}
+
+
+class DocumentNotTrusted(DomainError):
+    """An operation was not registered beforehand."""
+
+    code = ErrorCode.DOCUMENT_NOT_TRUSTED
+
+    def __init__(self) -> None:
+        super().__init__("Only operations of the manifest run here: send its id, or its text as it stands there.")
+
+
+class PersistedQueryNotFound(DomainError):
+    """Nobody sent the text of an operation that is named by its hash."""
+
+    code = ErrorCode.PERSISTED_QUERY_NOT_FOUND
+
+    def __init__(self) -> None:
+        # Apollo's clients compare the message.
+        super().__init__("PersistedQueryNotFound")
 
 
 class TooManyOpen(DomainError):

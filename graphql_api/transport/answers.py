@@ -1,8 +1,11 @@
 """Answers over HTTP: media types, status codes and headers, after the specification of GraphQL over HTTP."""
 
+from collections.abc import Mapping
 from functools import lru_cache
+from typing import Any
 
 from cross_web import HTTPException
+from graphql import GraphQLError
 from starlette.responses import Response
 from strawberry.http.parse_content_type import parse_content_type
 from strawberry.schema.exceptions import InvalidOperationTypeError
@@ -11,7 +14,7 @@ from strawberry.types.graphql import OperationType
 
 from graphql_api.context import Context
 from graphql_api.kit.correlation import current_request_id
-from graphql_api.kit.errors import ErrorCode
+from graphql_api.kit.errors import DomainError, ErrorCode
 from graphql_api.transport.delivery.json import to_json
 from graphql_api.transport.requests import Refused
 
@@ -46,6 +49,18 @@ def media_type(accept: str) -> str:
     wanted = weights(accept)
     own = wanted.get(GRAPHQL_RESPONSE, 0.0)
     return GRAPHQL_RESPONSE if own > 0 and own >= wanted.get(JSON, 0.0) else JSON
+
+
+def wants_cost(extensions: Mapping[str, Any] | None) -> bool:
+    """Tell whether the extensions of a request ask for the cost of its operation."""
+    return extensions is not None and extensions.get("cost") is True
+
+
+def top_level(error: DomainError, request_id: str) -> GraphQLError:
+    """Turn a refusal into an error that belongs to no field."""
+    return GraphQLError(
+        error.message, extensions={**error.extensions, "code": error.code.value, "requestId": request_id}
+    )
 
 
 def is_refusal(result: ExecutionResult) -> bool:

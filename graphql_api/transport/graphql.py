@@ -6,8 +6,9 @@ Seams, checked with strawberry-graphql 0.341: `strawberry.asgi.GraphQL` and its 
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import structlog
@@ -26,16 +27,27 @@ from strawberry.subscriptions import (
     GRAPHQL_TRANSPORT_WS_PROTOCOL,
     MULTIPART_SUBSCRIPTION_PROTOCOL,
 )
-from strawberry.types.execution import ExecutionResult, SubscriptionExecutionResult
+from strawberry.types.execution import ExecutionResult, PreExecutionError, SubscriptionExecutionResult
 
 from graphql_api.context import Context, Engines
 from graphql_api.kit import metrics
-from graphql_api.kit.errors import BROKEN, ErrorCode, Overloaded
+from graphql_api.kit.errors import BROKEN, DomainError, ErrorCode, Overloaded
 from graphql_api.kit.pool import NoConnection
-from graphql_api.transport.answers import JSON, failure, is_refusal, media_type, rate_headers, refusal, status_of
+from graphql_api.transport.answers import (
+    JSON,
+    failure,
+    is_refusal,
+    media_type,
+    rate_headers,
+    refusal,
+    status_of,
+    top_level,
+    wants_cost,
+)
 from graphql_api.transport.credentials import address_of, signed_in
 from graphql_api.transport.delivery.json import to_json
 from graphql_api.transport.graphiql_page import GraphiQL
+from graphql_api.transport.persisted import PersistedOperations
 from graphql_api.transport.requests import ANONYMOUS_BODY_BYTES, Body, Refused, check
 from graphql_api.transport.streams import Multipart, ServerSentEvents
 from graphql_api.transport.websocket import WebSocketAdapter, WebSocketHandler
@@ -56,6 +68,26 @@ _CONNECTIONS = metrics.gauge("websocket_connections", "WebSockets that are open.
 _log = structlog.get_logger()
 
 
+_PARAMETERS: tuple[tuple[str, type, str], ...] = (
+    ("query", str, "a string"),
+    ("operationName", str, "a string"),
+    ("documentId", str, "a string"),
+    ("variables", dict, "an object"),
+    ("extensions", dict, "an object"),
+)
+
+
+@dataclass
+class RequestData(GraphQLRequestData):
+    """An operation as it was asked for.
+
+    Attributes:
+        document_id: Names one of a manifest.
+    """
+
+    document_id: str | None = None
+
+
 class GraphQLApp(GraphQL[Context, None]):
     """The GraphQL endpoint.
 
@@ -66,6 +98,7 @@ class GraphQLApp(GraphQL[Context, None]):
         allowed_origins: Other origins whose pages may open a WebSocket.
         init_timeout: How long a WebSocket may take to say who it is.
         max_body_bytes: The most that a body may have of those who signed in; of others, 1 MiB at most.
+        persisted: Operations that are named instead of sent; automatic persisted queries alone when None.
     """
 
     graphql_transport_ws_handler_class = WebSocketHandler
@@ -80,6 +113,7 @@ class GraphQLApp(GraphQL[Context, None]):
         allowed_origins: Sequence[str] = (),
         init_timeout: timedelta = INIT_TIMEOUT,
         max_body_bytes: int = MAX_BODY_BYTES,
+        persisted: PersistedOperations | None = None,
     ) -> None:
         super().__init__(
             schema,
@@ -98,6 +132,7 @@ class GraphQLApp(GraphQL[Context, None]):
         self.engines = engines
         self._graphiql = graphiql
         self._max_body_bytes = max_body_bytes
+        self.persisted = persisted or PersistedOperations()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request or one WebSocket; refusals are JSON like every other answer."""
@@ -152,10 +187,22 @@ class GraphQLApp(GraphQL[Context, None]):
 
     async def parse_http_body(self, request: AsyncHTTPRequestAdapter) -> GraphQLRequestData | list[GraphQLRequestData]:
         """Read the operation of a request."""
-        read = await super().parse_http_body(request)
-        if isinstance(read, GraphQLRequestData) and not isinstance(read.operation_name, str | None):
-            raise Refused(400, "The GraphQL operation's `operationName` must be a string or null, if provided.")
-        return read
+        transport = self._get_stream_transport_from_headers(request.headers)
+        if request.method == "GET":
+            given = self.parse_query_params(request.query_params)
+        else:
+            given = self.parse_json(await request.get_body())
+        for name, type_, words in _PARAMETERS:
+            if not isinstance(given.get(name), type_ | None):
+                raise Refused(400, f"The GraphQL operation's `{name}` must be {words} or null, if provided.")
+        return RequestData(
+            query=given.get("query"),
+            variables=given.get("variables"),
+            operation_name=given.get("operationName"),
+            extensions=given.get("extensions"),
+            protocol=transport.protocol if transport else "http",
+            document_id=given.get("documentId"),
+        )
 
     def parse_query_params(self, params: QueryParams) -> dict[str, Any]:
         """Read the query string; variables and extensions that are empty were not given."""
@@ -196,13 +243,21 @@ class GraphQLApp(GraphQL[Context, None]):
         sub_response: Response,
     ) -> ExecutionResult | list[ExecutionResult] | SubscriptionExecutionResult:
         """Run an operation, and choose the status and the headers of its answer."""
-        result = await super().execute_operation(
-            request, request_adapter, request_data, context, root_value, sub_response
-        )
+        try:
+            if isinstance(request_data, RequestData):
+                given = request_data
+                context.wants_cost = context.wants_cost or wants_cost(given.extensions)
+                given.query = self.persisted.text(given.query, given.document_id, given.extensions, context)
+        except DomainError as error:
+            result: Any = PreExecutionError(data=None, errors=[top_level(error, context.request_id)])
+        else:
+            result = await super().execute_operation(
+                request, request_adapter, request_data, context, root_value, sub_response
+            )
         if isinstance(result, ExecutionResult):
             sub_response.status_code = status_of(result, sub_response.media_type or JSON)
             sub_response.headers.update(rate_headers(result, context))
-        return result
+        return cast("ExecutionResult", result)
 
     async def process_result(self, request: Request, result: ExecutionResult) -> GraphQLHTTPResponse:
         """Give the parts of an answer; where nothing ran there are no data."""

@@ -25,14 +25,15 @@ from strawberry.types.execution import ExecutionResult
 from graphql_api.context import Context
 from graphql_api.identity.sessions import DISABLED
 from graphql_api.kit.correlation import current_request_id
-from graphql_api.kit.errors import BROKEN, ErrorCode, Overloaded
+from graphql_api.kit.errors import BROKEN, DomainError, ErrorCode, Overloaded
 from graphql_api.kit.pool import NoConnection
-from graphql_api.transport.answers import is_refusal
+from graphql_api.transport.answers import is_refusal, top_level, wants_cost
 from graphql_api.transport.credentials import for_operation, signed_in
 from graphql_api.transport.delivery.delivery import Delivery
 from graphql_api.transport.delivery.outlets import outlet_of
 from graphql_api.transport.delivery.plans import Plans
 from graphql_api.transport.delivery.tally import tally
+from graphql_api.transport.persisted import PersistedOperations
 
 UNAUTHORIZED = 4401
 
@@ -57,6 +58,10 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
 
     plans: ClassVar = Plans()
     """Of all operations of this process."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - passes Strawberry's own on
+        super().__init__(*arguments, **options)
+        self._named: dict[str, tuple[str | None, dict[str, Any] | None]] = {}
 
     async def handle_message(self, message: Message) -> None:
         """Take one message; what is none of the protocol's closes the connection."""
@@ -109,7 +114,10 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
             error = _error(told, ErrorCode.QUOTA_EXCEEDED, current_request_id())
             await self.send_message({"id": message["id"], "type": "error", "payload": [error.formatted]})
             return
-        await super().handle_subscribe(message)
+        payload = cast("dict[str, Any]", message["payload"])
+        self._named[message["id"]] = (payload.get("documentId"), payload.get("extensions"))
+        operation = {**payload, "query": payload.get("query")}
+        await super().handle_subscribe(cast("SubscribeMessage", {**message, "payload": operation}))
 
     async def run_operation(self, operation: Operation[Context, None]) -> None:
         """Run one operation to its end; an error in it is its own and never the connection's."""
@@ -130,11 +138,23 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
         finally:
             _log.info("operation_ended", milliseconds=round((perf_counter() - started_at) * 1000, 1))
 
+    def _text(self, operation: Operation[Context, None], context: Context) -> str | None:
+        """Find the text of an operation, which may only be named."""
+        document_id, extensions = self._named.pop(operation.id, (None, None))
+        context.wants_cost = wants_cost(extensions)
+        persisted: PersistedOperations = self.view.persisted  # type: ignore[attr-defined]  # of GraphQLApp
+        return persisted.text(operation.query, document_id, extensions, context)
+
     async def _run(self, operation: Operation[Context, None], context: Context) -> None:
+        try:
+            text = self._text(operation, context)
+        except DomainError as error:
+            await operation.send_initial_errors([top_level(error, context.request_id)])
+            return
         outlet = outlet_of(cast("ASGIWebSocketAdapter", self.websocket).ws)
         delivery = Delivery(self.schema, self.plans, outlet, operation.id)
         results = await self.schema.stream(
-            operation.query,
+            text,
             variable_values=operation.variables,
             context_value=context,
             operation_name=operation.operation_name,
@@ -172,10 +192,18 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str) and bool(value)
 
 
+def _is_sent(payload: Mapping[str, Any]) -> bool:
+    """Tell whether an operation has to come with its text, since nothing names it."""
+    extensions = payload.get("extensions")
+    is_hashed = isinstance(extensions, dict) and "persistedQuery" in extensions
+    return payload.get("documentId") is None and not is_hashed
+
+
 def _is_operation(value: object) -> bool:
     return (
         isinstance(value, dict)
-        and isinstance(value.get("query"), str)
+        and isinstance(value.get("query"), str if _is_sent(value) else str | None)
+        and isinstance(value.get("documentId"), str | None)
         and isinstance(value.get("variables"), dict | None)
         and isinstance(value.get("extensions"), dict | None)
         and isinstance(value.get("operationName"), str | None)
