@@ -31,11 +31,12 @@ ENV ENVIRONMENT=production \
     PATH=/opt/orchestrator/bin:$PATH \
     PORT=8080 \
     PYTHONDONTWRITEBYTECODE=1 \
-    PYTHONUNBUFFERED=1
+    PYTHONUNBUFFERED=1 \
+    WORKER_PORT=8080
 # By number: Kubernetes can't tell from a name that it is not root. Nothing is written: the root may be read-only.
 USER 10001:10001
 EXPOSE 8080
-# A worker serves nothing: run it with --no-healthcheck.
+# Of serve and of worker, which both answer there.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s \
     CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen(f'http://127.0.0.1:{os.environ[\"PORT\"]}/health', timeout=4)"]
 ENTRYPOINT ["orchestrator"]

@@ -55,9 +55,11 @@ class Crowd:
         callers: Who they sign in as; authors and subscribers of one caller see the same workflows.
         tally: What happened to them.
         luck: Decides what they do.
+        cues: Faults that some prompts ask the runtime for.
     """
 
-    def __init__(self, callers: Sequence[Caller], tally: Tally, luck: random.Random) -> None:
+    def __init__(self, callers: Sequence[Caller], tally: Tally, luck: random.Random, cues: Sequence[str] = ()) -> None:
+        self._cues = cues
         self.board = Board()
         self._callers = callers
         self._tally = tally
@@ -76,7 +78,7 @@ class Crowd:
         board = self.board
         given = {"name": "Support desk", "templateSlug": "multi-agent", "idempotencyKey": uuid4().hex}
         workflow = (await caller.call(CREATE, **given))["workflow"]["id"]
-        order = {"workflowId": workflow, "prompt": PROMPT, "idempotencyKey": uuid4().hex}
+        order = {"workflowId": workflow, "prompt": self._prompt(), "idempotencyKey": uuid4().hex}
         proposal = (await caller.call(REFINE, **order))["proposal"]["id"]
         board.proposals[proposal] = caller
         board.running.add(proposal)
@@ -85,6 +87,13 @@ class Crowd:
         board.running.discard(proposal)
         if last == "ProposalCompleted":
             await self._decide(caller, workflow, proposal)
+
+    def _prompt(self) -> str:
+        if not self._cues or self._luck.random() < 0.6:  # noqa: PLR2004 - most runs go well
+            return PROMPT
+        cue = self._luck.choice(self._cues)
+        self._tally.counts[f"runtime: {cue}"] += 1
+        return f"{PROMPT} [fault:{cue}]"
 
     async def _decide(self, caller: Caller, workflow: str, proposal: str) -> None:
         choice = self._luck.random()

@@ -25,6 +25,9 @@ ORCHESTRATOR = Path(sys.executable).parent / "orchestrator"
 START_SECONDS = 60
 POLL_SECONDS = 0.05
 
+_USUAL_PACE_MS = 100
+"""Roughly what the fake runtime leaves between two frames at speed 1."""
+
 
 class Postgres:
     """A PostgreSQL of its own, on a Unix socket; its data is gone with it."""
@@ -225,7 +228,8 @@ class House:
 
     def _fake(self, environment: Mapping[str, str]) -> str:
         port = free_port()
-        arguments = ["fake-runtime", "--protocol", self._runtime, "--port", str(port)]
+        speed = str(_USUAL_PACE_MS / self._pace)
+        arguments = ["fake-runtime", "--protocol", self._runtime, "--port", str(port), "--speed", speed]
         self.runtimes.append(Member("runtime", arguments, environment, self._directory))
         return f"{self._runtime}+http://127.0.0.1:{port}"
 

@@ -27,6 +27,9 @@ CALLERS = 10
 PASSWORD = "a password of chaos"  # noqa: S105 - of accounts that live for a minute
 SHOWN = 10
 
+CUES = ("closes-early", "drop-mid-frame", "duplicates", "ends-twice", "error-then-end", "events-after-end", "garbage")
+"""Faults of the fake runtime that some prompts ask for."""
+
 
 async def run(options: argparse.Namespace, directory: Path) -> dict[str, list[str]]:
     """Run one storm; give the violations by rule."""
@@ -36,7 +39,7 @@ async def run(options: argparse.Namespace, directory: Path) -> dict[str, list[st
     try:
         await house.start()
         callers = await sign_in(house, tally)
-        crowd = Crowd(callers, tally, luck)
+        crowd = Crowd(callers, tally, luck, cues=CUES if house.runtimes else ())
         started_at = time.monotonic()
         people = [asyncio.create_task(crowd.write(number)) for number in range(options.executions)]
         people += [asyncio.create_task(crowd.look(number)) for number in range(options.subscribers)]
@@ -105,7 +108,12 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60, help="how long things break (60)")
     parser.add_argument("--subscribers", type=int, default=50, help="clients that watch (50)")
     parser.add_argument("--executions", type=int, default=20, help="agents that work at any time (20)")
-    parser.add_argument("--runtime", choices=["embedded", "deepagents"], default="embedded", help="who runs agents")
+    parser.add_argument(
+        "--runtime",
+        choices=["embedded", "deepagents"],
+        default="deepagents",
+        help="deepagents is a fake of it",
+    )
     parser.add_argument("--pace", type=float, default=20, help="milliseconds between two frames of the runtime (20)")
     parser.add_argument("--seed", type=int, default=None, help="repeats the choices of an earlier run")
     parser.add_argument("--keep", action="store_true", help="keep the logs of the processes when all is well, too")

@@ -198,6 +198,13 @@ class TestKubernetes:
         assert pod["terminationGracePeriodSeconds"] >= pause + 10
 
     @pytest.mark.parametrize("pod", list(pods()))
+    def test_what_goes_on_is_probed_without_asking_the_database_whether_it_lives(self, pod: dict[str, Any]) -> None:
+        (container,) = pod["containers"]
+        paths = {name: container[name]["httpGet"]["path"] for name in container if name.endswith("Probe")}
+        wanted = {"startupProbe": "/health", "livenessProbe": "/health", "readinessProbe": "/ready"}
+        assert paths == ({} if container["args"] == ["db", "upgrade"] else wanted)
+
+    @pytest.mark.parametrize("pod", list(pods()))
     def test_variables_are_known(self, pod: dict[str, Any]) -> None:
         for container in pod["containers"]:
             assert {variable["name"] for variable in container["env"]} <= KNOWN
