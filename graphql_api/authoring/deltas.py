@@ -46,8 +46,13 @@ class _Fresh:
     def __init__(self) -> None:
         self._given: dict[str, int] = {}
 
-    def of(self, batch: Sequence[StoredEvent | LiveEvent]) -> Iterator[StoredEvent | LiveEvent]:
+    def of(self, batch: Sequence[StoredEvent | LiveEvent]) -> Iterable[StoredEvent | LiveEvent]:
         """Give what is new in a batch."""
+        if not self._given and all(event.__class__ is StoredEvent for event in batch):
+            return batch
+        return self._of(batch)
+
+    def _of(self, batch: Sequence[StoredEvent | LiveEvent]) -> Iterator[StoredEvent | LiveEvent]:
         for event in batch:
             if isinstance(event, StoredEvent):
                 if self._given:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from uuid import UUID
 
@@ -52,14 +52,14 @@ class Mailbox:
         self._pointed = 0
         self.heard_at = asyncio.get_running_loop().time()
 
-    def put(self, event: StoredEvent | LiveEvent) -> None:
-        """Hand over an event; when the box is full its content goes, and the log is to be read instead."""
-        if len(self._events) >= MAILBOX_SIZE:
+    def put(self, events: Sequence[StoredEvent | LiveEvent]) -> None:
+        """Hand over events; when they are too many the content of the box goes, and the log is to be read instead."""
+        if len(self._events) + len(events) > MAILBOX_SIZE:
             self._events.clear()
             self._must_read = True
             _SLOW.inc()
         else:
-            self._events.append(event)
+            self._events.extend(events)
         self._hear()
 
     def point(self, sequence: int) -> None:
@@ -120,10 +120,11 @@ class Hub:
         """Tell whether anybody here follows a subject."""
         return subject in self._mailboxes
 
-    def deliver(self, event: StoredEvent | LiveEvent) -> None:
-        """Hand an event to all who follow its subject."""
-        for mailbox in self._mailboxes.get(event.subject, ()):
-            mailbox.put(event)
+    def deliver(self, subject: UUID, events: Sequence[StoredEvent | LiveEvent]) -> None:
+        """Hand events to all who follow their subject."""
+        if events:
+            for mailbox in self._mailboxes.get(subject, ()):
+                mailbox.put(events)
 
     def point(self, subject: UUID, sequence: int) -> None:
         """Tell all who follow a subject how far its log is."""

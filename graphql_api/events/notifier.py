@@ -8,6 +8,8 @@ import asyncio
 from collections import deque
 from collections.abc import Iterable
 from datetime import datetime
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
@@ -114,14 +116,17 @@ class Notifier:
             self.listening.clear()
 
     def _receive(self, _connection: object, _pid: int, _channel: str, notification: object) -> None:
-        for subject, sequence, *rest in orjson.loads(str(notification)):
+        for subject, entries in groupby(orjson.loads(str(notification)), key=itemgetter(0)):
             key = UUID(subject)
             if not self._hub.follows(key):
                 continue
-            if rest:
-                self._hub.deliver(_decode(key, sequence, *rest))
-            else:
-                self._hub.point(key, sequence)
+            arrived: list[StoredEvent | LiveEvent] = []
+            for _, sequence, *rest in entries:
+                if rest:
+                    arrived.append(_decode(key, sequence, *rest))
+                else:
+                    self._hub.point(key, sequence)
+            self._hub.deliver(key, arrived)
 
 
 def _encode(event: StoredEvent | LiveEvent) -> bytes:

@@ -30,8 +30,11 @@ CHANNEL = "orchestrator_executions"
 WORKER_LOCKS = 0x0DC4
 """First key of the session locks that tell which workers live."""
 
-LEASE = timedelta(seconds=10)
-"""How long a worker that can't be heard of keeps its executions; one that died loses them at once."""
+LEASE = timedelta(seconds=2)
+"""How long a worker that can't be heard of keeps its executions; one that died loses them at once.
+
+Whoever only seemed lost can write nothing any more, so that a short lease costs a repeated step at worst.
+"""
 
 MAX_ATTEMPTS = 10
 """Claims of one execution that ended in a loss: of the stream, the runtime or the worker."""

@@ -20,8 +20,8 @@ from graphql_api.runtimes.protocol import AgentRuntime, RuntimeFailure
 CAPACITY = 50
 """Executions that one worker has at once."""
 
-POLL_SECONDS = 1.0
-"""How long work waits at most when its notification was lost."""
+POLL_SECONDS = 0.5
+"""How long work waits at most when its notification was lost; leases are prolonged as often."""
 
 _log = structlog.get_logger()
 

@@ -86,16 +86,19 @@ def figure(case: Case, measured: dict[str, Any]) -> float:
 
 def peers() -> list[Peer]:
     """Name the servers: those in Python, and those in Node when it is here."""
-    python = [
-        Peer(name, (sys.executable, str(HERE / "servers.py"), name))
-        for name in ("product", "product-asgi", BASE, "relay")
-    ]
+    python = python_peers()
     try:
         node = _install_node_peers()
     except Skipped as reason:
         print(f"skipped: graphql-ws, yoga: {reason}")
         return python
     return [*python, *(Peer(name, (node, str(HERE / "peers" / f"{name}.mjs"))) for name in ("graphql-ws", "yoga"))]
+
+
+def python_peers() -> list[Peer]:
+    """Name the servers in Python, this product first."""
+    names = ("product", "product-asgi", BASE, "relay")
+    return [Peer(name, (sys.executable, str(HERE / "servers.py"), name)) for name in names]
 
 
 def _install_node_peers() -> str:

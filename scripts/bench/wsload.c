@@ -4,7 +4,7 @@
  *
  *   wsload --port 8000 --pid 123 --query query.graphql --connections 100 [--distinct | --idle] --warm 0.5 --seconds 2
  *
- * --distinct gives each connection a log of its own; --idle subscribes to logs that send one event and no more, and ends
+ * --distinct gives each connection a log of its own, --log the id of one log to all; --token signs in; --idle subscribes to logs that send one event and no more, and ends
  * once everybody has it. Prints one JSON object. Linux only: epoll, /proc.
  */
 #define _GNU_SOURCE
@@ -31,7 +31,7 @@ struct options {
     int port, pid, connections;
     bool distinct, idle;
     double warm, seconds;
-    const char *query_file;
+    const char *query_file, *log, *token;
 };
 
 struct connection {
@@ -137,11 +137,13 @@ static void send_frame(int fd, enum opcode opcode, const char *payload, size_t l
 static void subscribe(struct connection *c) {
     static char message[1 << 17];
     /* The first digits tell the server for how many subscribers it waits before it goes on; see source.py. */
+    char log[64];
+    snprintf(log, sizeof log, "%07d0-0000-4000-8000-%012d", options.idle ? 9999999 : options.connections,
+             options.distinct || options.idle ? c->index : 0);
     int length = snprintf(message, sizeof message,
                           "{\"id\":\"7d9f0c1e-%d\",\"type\":\"subscribe\",\"payload\":{\"query\":\"%s\",\"variables\":"
-                          "{\"proposalId\":\"%07d0-0000-4000-8000-%012d\"},\"operationName\":\"Run\"}}",
-                          c->index, query_json, options.idle ? 9999999 : options.connections,
-                          options.distinct || options.idle ? c->index : 0);
+                          "{\"proposalId\":\"%s\"},\"operationName\":\"Run\"}}",
+                          c->index, query_json, options.log ? options.log : log);
     send_frame(c->fd, OP_TEXT, message, (size_t)length);
     c->state = SUBSCRIBED;
 }
@@ -230,8 +232,12 @@ static void shake_hands(struct connection *c, const unsigned char *data, size_t 
     char *end = strstr(c->handshake, "\r\n\r\n");
     if (!end) return;
     if (!strstr(c->handshake, " 101 ")) die("the handshake was refused");
-    static const char init[] = "{\"type\":\"connection_init\",\"payload\":{}}";
-    send_frame(c->fd, OP_TEXT, init, sizeof init - 1);
+    static char init[4096];
+    int length = options.token ? snprintf(init, sizeof init,
+                                          "{\"type\":\"connection_init\",\"payload\":{\"authorization\":\"Bearer %s\"}}",
+                                          options.token)
+                               : snprintf(init, sizeof init, "{\"type\":\"connection_init\",\"payload\":{}}");
+    send_frame(c->fd, OP_TEXT, init, (size_t)length);
     c->state = WAITING_FOR_ACK;
     size_t used = (size_t)(end + 4 - c->handshake) - (c->handshake_length - kept);
     if (used < count) take(c, data + used, count - used);
@@ -258,6 +264,8 @@ static void read_options(int count, char **words) {
         else if (!strcmp(name, "--warm")) options.warm = atof(words[++i]);
         else if (!strcmp(name, "--seconds")) options.seconds = atof(words[++i]);
         else if (!strcmp(name, "--query")) options.query_file = words[++i];
+        else if (!strcmp(name, "--log")) options.log = words[++i];
+        else if (!strcmp(name, "--token")) options.token = words[++i];
         else die("an option is unknown");
     }
     if (!options.query_file || !options.pid) die("--query and --pid are needed");

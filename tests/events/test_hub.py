@@ -23,15 +23,15 @@ class TestMailbox:
     async def test_events_are_taken_in_the_order_of_their_arrival(self) -> None:
         mailbox = Mailbox()
         for sequence in (1, 3, 2):
-            mailbox.put(stored(sequence))
+            mailbox.put([stored(sequence)])
         assert taken(mailbox) == [1, 3, 2]
         assert not mailbox.must_read(0)
 
     async def test_a_full_one_is_emptied_and_sends_its_owner_to_the_log_once(self) -> None:
         mailbox = Mailbox()
         for sequence in range(1, MAILBOX_SIZE + 2):
-            mailbox.put(stored(sequence))
-        mailbox.put(stored(MAILBOX_SIZE + 2))
+            mailbox.put([stored(sequence)])
+        mailbox.put([stored(MAILBOX_SIZE + 2)])
         assert taken(mailbox) == [MAILBOX_SIZE + 2]
         assert mailbox.must_read(0)
         assert not mailbox.must_read(0)
@@ -56,7 +56,7 @@ class TestHub:
     async def test_only_those_who_follow_a_subject_hear_of_it(self) -> None:
         hub = Hub()
         with hub.register(SUBJECT) as first, hub.register(SUBJECT) as second, hub.register(uuid4()) as other:
-            hub.deliver(stored(1))
+            hub.deliver(SUBJECT, [stored(1)])
             hub.point(SUBJECT, 2)
             assert taken(first) == taken(second) == [1]
             assert taken(other) == []
@@ -70,7 +70,7 @@ class TestHub:
                 assert hub.follows(SUBJECT)
             assert hub.follows(SUBJECT)
         assert not hub.follows(SUBJECT)
-        hub.deliver(stored(1))
+        hub.deliver(SUBJECT, [stored(1)])
         hub.point(SUBJECT, 1)
         assert hub._mailboxes == {}
 
