@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable
 from typing import Any
 
 import pytest
@@ -250,3 +250,33 @@ class TestRaces:
             "SELECT status FROM proposals WHERE workflow_id = :w", w=key(team.workflow, "Workflow")
         )
         assert not {status for (status,) in statuses} & {"PENDING", "PROCESSING"}
+
+
+class TestTakenBack:
+    @pytest.fixture
+    async def lost_once(self, studio: Studio) -> AsyncIterator[None]:
+        """Let the next insertion of a workflow be taken back, as in favour of another transaction."""
+        function = """
+            CREATE FUNCTION lose_once() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                IF nextval('losses') = 1 THEN RAISE 'could not serialize access' USING ERRCODE = '40001'; END IF;
+                RETURN NEW;
+            END $$"""
+        trigger = "CREATE TRIGGER lose_once BEFORE INSERT ON workflows FOR EACH ROW EXECUTE FUNCTION lose_once()"
+        for statement in ("CREATE SEQUENCE losses", function, trigger):
+            await studio.run(statement)
+        yield
+        for statement in ("DROP TRIGGER lose_once ON workflows", "DROP FUNCTION lose_once", "DROP SEQUENCE losses"):
+            await studio.run(statement)
+
+    async def test_a_mutation_whose_transaction_was_taken_back_is_done_again(
+        self, studio: Studio, lost_once: None
+    ) -> None:
+        ada = await studio.person()
+
+        payload = await ada(
+            'mutation { createWorkflow(input: { name: "Once" }) { workflow { name } errors { message } } }'
+        )
+
+        assert payload["createWorkflow"] == {"workflow": {"name": "Once"}, "errors": []}
+        names = await ada("{ workflows { nodes { name } totalCount } }")
+        assert names["workflows"] == {"nodes": [{"name": "Once"}], "totalCount": 1}
