@@ -15,6 +15,7 @@ from graphql import GraphQLError, OperationDefinitionNode, OperationType
 from prometheus_client import Gauge
 from strawberry.extensions import SchemaExtension
 from strawberry.types import ExecutionContext
+from structlog.contextvars import bind_contextvars
 
 from graphql_api.kit import metrics, tracing
 from graphql_api.kit.errors import ErrorCode, Overloaded
@@ -101,15 +102,10 @@ class Observed(SchemaExtension):
         finally:
             self._end(outcome, perf_counter() - started_at)
 
-    def on_parse(self) -> Iterator[None]:
-        """Tell the log the operation's name as soon as it is known."""
-        yield
-        name, type_ = _name_and_type(self.execution_context)
-        structlog.contextvars.bind_contextvars(operation=name, operation_type=type_)
-
     def on_execute(self) -> Iterator[None]:
-        """Count a subscription as open once it is valid."""
+        """Tell the log what runs, and count a subscription as open."""
         name, type_ = _name_and_type(self.execution_context)
+        bind_contextvars(operation=name, operation_type=type_)
         if type_ == OperationType.SUBSCRIPTION.value:
             self._open = _OPEN.labels(self._label(name))
             self._open.inc()
@@ -131,7 +127,7 @@ class Observed(SchemaExtension):
             self._open.dec()
         elif type_ != UNREADABLE:
             _SECONDS.labels(label, type_).observe(seconds)
-        structlog.contextvars.bind_contextvars(outcome=outcome.value)
+        bind_contextvars(operation=name, operation_type=type_, outcome=outcome.value)
 
     def _label(self, name: str | None) -> str:
         if name is None:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import MutableMapping
+from functools import lru_cache
 from typing import Any
 
 from structlog.typing import EventDict
@@ -31,6 +32,9 @@ _SECRET_TEXTS = (
 _ECHO = re.compile(r"(\bfound:|\bvalue:) (?!(?:Expected|String|ID|Enum) ).*", re.DOTALL | re.IGNORECASE)
 _TAKES_SECRETS = re.compile(r"'(?:Login|Logout|RefreshSession)Input'")
 
+_SUSPICIOUS = re.compile(r"://|bearer|eyJ|\[parameters|DETAIL:|input_value=", re.IGNORECASE)
+"""What every text has in it that one of the above cuts; most have not, and one look is enough."""
+
 
 def redact(_logger: object, _method: str, event: EventDict) -> EventDict:
     """Cut secrets and contents out of an event: by the names of values, and by what looks like a secret in any text."""
@@ -50,14 +54,20 @@ def without_values(message: str) -> str:
 def _cut(value: Any, name: str = "") -> Any:  # noqa: ANN401 - whatever was logged
     if value is None or isinstance(value, bool | int | float):
         return value
-    if _SECRET_NAME.search(name) or _CONTENT_NAME.fullmatch(name):
+    if _is_private(name):
         return CUT
     if isinstance(value, str):
-        for pattern, replacement in _SECRET_TEXTS:
-            value = pattern.sub(replacement, value)
+        if _SUSPICIOUS.search(value):
+            for pattern, replacement in _SECRET_TEXTS:
+                value = pattern.sub(replacement, value)
         return value
     if isinstance(value, MutableMapping):
         return {key: _cut(inner, str(key)) for key, inner in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [_cut(inner) for inner in value]
     return value
+
+
+@lru_cache(maxsize=1000)
+def _is_private(name: str) -> bool:
+    return bool(_SECRET_NAME.search(name) or _CONTENT_NAME.fullmatch(name))

@@ -39,8 +39,8 @@ class Delivery:
         self._prefix = b'{"id":' + orjson.dumps(operation_id) + b',"type":"next","payload":'
         self._has_begun = False
         self._waiting: Sequence[object] = ()
-        self._delivered = 0
         self._taken = 0
+        self._turn_ends_at = TURN_EVENTS
 
     @property
     def delivered(self) -> int:
@@ -91,8 +91,8 @@ class Delivery:
 
     async def _gather(self) -> bool:
         """Wait for events, and take all that are there; False when the executor has to go on."""
-        if self._delivered >= TURN_EVENTS:
-            self._delivered = 0
+        if self._taken >= self._turn_ends_at:
+            self._turn_ends_at = self._taken + TURN_EVENTS
             await asyncio.sleep(0)
         source = self.takeover.source
         try:
@@ -105,7 +105,6 @@ class Delivery:
         except Exception as error:  # noqa: BLE001 - it is raised again where the executor reports it
             self.takeover.hand_back(error)
             return False
-        self._delivered += len(self._waiting)
         self._taken += len(self._waiting)
         return bool(self._waiting)
 
