@@ -39,6 +39,7 @@ from graphql_api.runtimes.deepagents.adapter import DeepAgentsRuntime
 from graphql_api.runtimes.embedded.adapter import EmbeddedRuntime
 from graphql_api.runtimes.guarded import GuardedRuntime
 from graphql_api.runtimes.langgraph.adapter import LangGraphRuntime
+from graphql_api.runtimes.lines import Patience
 from graphql_api.runtimes.protocol import AgentRuntime
 from graphql_api.runtimes.worker import Worker
 from graphql_api.schema import schema, sdl
@@ -137,6 +138,7 @@ def make_limits(settings: Settings) -> Limits:
     is_open = settings.environment is not Environment.PRODUCTION
     anonymous = replace(known, tokens=min(ANONYMOUS.tokens, known.tokens), introspection=is_open, suggestions=is_open)
     return Limits(
+        patience=Patience(total=settings.runtime_timeout, idle=settings.runtime_idle_timeout),
         concurrent_refinements=settings.max_concurrent_refinements,
         proposal_lifetime=timedelta(hours=settings.proposal_ttl_hours),
         mutations=Rate("mutations", settings.rate_limit_mutations),
@@ -266,7 +268,8 @@ async def running(engines: Engines, *, with_worker: bool) -> AsyncIterator[None]
 
 def make_worker(engines: Engines) -> Worker:
     """Make a worker whose executions are proposals."""
-    return Worker(engines.database, engines.log, engines.runtime, ProposalOutcomes(engines.log))
+    outcomes = ProposalOutcomes(engines.log)
+    return Worker(engines.database, engines.log, engines.runtime, outcomes, patience=engines.limits.patience)
 
 
 def _workers_duties(engines: Engines) -> list[Coroutine[Any, Any, None]]:

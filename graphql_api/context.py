@@ -20,6 +20,7 @@ from graphql_api.kit.errors import TooManyOpen, Unauthenticated
 from graphql_api.kit.places import Places
 from graphql_api.kit.rates import Budget, Rate, Rates
 from graphql_api.runtimes.circuit import Circuit
+from graphql_api.runtimes.lines import DEFAULT_PATIENCE, Patience
 from graphql_api.runtimes.protocol import AgentRuntime
 
 MUTATIONS = Rate("mutations", "600/minute")
@@ -54,6 +55,7 @@ class Limits:
         signed_in: What an operation may be of those who did.
         open_subscriptions: How many a user or an address may have open at once in one process.
         refining: Names of the root fields that `refinements` is about.
+        patience: How long a runtime is waited for.
     """
 
     concurrent_refinements: int = 10
@@ -69,6 +71,7 @@ class Limits:
     signed_in: Bounds = Bounds()  # noqa: RUF009 - it is frozen
     open_subscriptions: int = 500
     refining: frozenset[str] = frozenset({"refineWorkflow", "retryProposal"})
+    patience: Patience = DEFAULT_PATIENCE
 
 
 @dataclass(frozen=True, slots=True)

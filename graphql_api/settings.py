@@ -50,6 +50,8 @@ class Settings(BaseSettings):
     runtime_url: str | None = None
     deepagents_runtime_url: str | None = None
     runtime_token: SecretStr | None = None
+    runtime_timeout: float = Field(default=1800, ge=1, le=7 * 24 * 3600)
+    runtime_idle_timeout: float = Field(default=300, ge=1, le=7 * 24 * 3600)
     embedded_runtime_pace_ms: float = Field(default=5, ge=0, le=10_000)
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535)

@@ -20,7 +20,7 @@ from graphql_api.kit.database import Session
 from graphql_api.kit.errors import Invalid
 from graphql_api.kit.files import MAX_FILES, FileEntry, changed_digests, changes_between, entry_of
 from graphql_api.kit.texts import checked_text
-from graphql_api.runtimes import executions
+from graphql_api.runtimes import snapshots
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +172,7 @@ async def _all_sides(session: Session, waiting: Sequence[tuple[Proposal, Draft]]
         (draft.id, revision) for proposal, draft in waiting for revision in (proposal.base_revision, draft.revision)
     }
     drafts_then = await filesets.at_revisions(session, revisions)
-    theirs = await executions.files_of(session, [(proposal.id, None) for proposal, _ in waiting])
+    theirs = await snapshots.files_of(session, [(proposal.id, None) for proposal, _ in waiting])
     return {
         proposal.id: _Sides(
             base=drafts_then[draft.id, proposal.base_revision],

@@ -31,7 +31,7 @@ from graphql_api.kit.database import Session
 from graphql_api.kit.errors import DomainError
 from graphql_api.kit.files import FileChange, FileEntry, changed_digests, changes_between
 from graphql_api.kit.pagination import Page
-from graphql_api.runtimes import executions
+from graphql_api.runtimes import snapshots
 from graphql_api.runtimes.models import Execution
 
 Key = TypeVar("Key", bound=Hashable)
@@ -65,7 +65,7 @@ class Loaders:
         self.proposal: DataLoader[UUID, Proposal | None] = self._loader(_by_id(Proposal))
         self.execution: DataLoader[UUID, Execution | None] = self._loader(_by_id(Execution))
         self.execution_files: DataLoader[tuple[UUID, int | None], dict[str, FileEntry]] = self._loader(
-            executions.files_of
+            snapshots.files_of
         )
         self.preview: DataLoader[UUID, Preview | None] = self._loader(approval.previews)
         self.audit_entry: DataLoader[UUID, AuditEntry | None] = self._loader(_by_id(AuditEntry))

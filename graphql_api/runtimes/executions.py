@@ -12,7 +12,7 @@ from typing import Protocol
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import BigInteger, Update, Uuid, column, text, values
+from sqlalchemy import Update, text
 from sqlmodel import col, func, insert, select, update
 
 from graphql_api.events.log import EventLog
@@ -21,7 +21,7 @@ from graphql_api.kit.database import Database, Session
 from graphql_api.kit.errors import ErrorCode
 from graphql_api.kit.files import FileEntry
 from graphql_api.runtimes import snapshots
-from graphql_api.runtimes.models import Execution, ExecutionFile, ExecutionState
+from graphql_api.runtimes.models import Execution, ExecutionState
 from graphql_api.runtimes.protocol import ThreadRef
 
 CHANNEL = "orchestrator_executions"
@@ -273,47 +273,12 @@ async def stop(session: Session, log: EventLog, execution_id: UUID) -> None:
     session.after_commit.append(lambda: log.notifier.signal(CHANNEL))
 
 
-async def files_at(session: Session, execution_id: UUID, sequence: int | None = None) -> dict[str, FileEntry]:
-    """Read the files as the agent had left them right after an event; as they are now when None."""
-    query = select(ExecutionFile).where(ExecutionFile.execution_id == execution_id)
-    if sequence is None:
-        query = query.where(col(ExecutionFile.to_sequence).is_(None))
-    else:
-        query = query.where(
-            col(ExecutionFile.from_sequence) <= sequence,
-            col(ExecutionFile.to_sequence).is_(None) | (col(ExecutionFile.to_sequence) > sequence),
-        )
-    rows = (await session.exec(query.order_by(col(ExecutionFile.path)))).all()
-    return {row.path: _entry(row) for row in rows}
-
-
-async def files_of(
-    session: Session, keys: Collection[tuple[UUID, int | None]]
-) -> dict[tuple[UUID, int | None], dict[str, FileEntry]]:
-    """Read what `files_at` gives for several executions and sequences at once."""
-    files: dict[tuple[UUID, int | None], dict[str, FileEntry]] = {key: {} for key in keys}
-    current = [execution_id for execution_id, sequence in keys if sequence is None]
-    if current:
-        query = select(ExecutionFile).where(
-            col(ExecutionFile.execution_id).in_(current), col(ExecutionFile.to_sequence).is_(None)
-        )
-        for row in await session.exec(query.order_by(col(ExecutionFile.path))):
-            files[row.execution_id, None][row.path] = _entry(row)
-    earlier = [(execution_id, sequence) for execution_id, sequence in keys if sequence is not None]
-    if earlier:
-        moments = values(column("id", Uuid), column("sequence", BigInteger), name="moments").data(earlier)
-        then = select(moments.c.sequence, ExecutionFile).where(
-            col(ExecutionFile.execution_id) == moments.c.id,
-            col(ExecutionFile.from_sequence) <= moments.c.sequence,
-            col(ExecutionFile.to_sequence).is_(None) | (col(ExecutionFile.to_sequence) > moments.c.sequence),
-        )
-        for sequence, row in await session.exec(then.order_by(col(ExecutionFile.path))):
-            files[row.execution_id, sequence][row.path] = _entry(row)
-    return files
-
-
-def _entry(row: ExecutionFile) -> FileEntry:
-    return FileEntry(row.path, row.type, row.digest, row.size, row.updated_at)
+async def seconds_since_start(session: Session, execution_id: UUID) -> float:
+    """Tell how long ago the runtime began; 0 when it has not."""
+    query = select(func.extract("epoch", func.now() - col(Execution.started_at))).where(
+        col(Execution.id) == execution_id
+    )
+    return float((await session.exec(query)).one() or 0)
 
 
 async def _write(session: Session, claim: Claim, **values: object) -> None:

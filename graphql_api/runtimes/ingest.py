@@ -5,38 +5,51 @@ mean, so that a replay skips exactly those whose meaning is stored.
 """
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import aclosing
+from dataclasses import replace
 
 import structlog
 from structlog.contextvars import bind_contextvars
 
 from graphql_api.events.log import AppendRefused, EventLog
-from graphql_api.events.records import NewEvent, NewLiveEvent
+from graphql_api.events.records import NewEvent
 from graphql_api.kit import contents, metrics, tracing
-from graphql_api.kit.database import Database, Session
+from graphql_api.kit.database import Database
 from graphql_api.kit.errors import ErrorCode
 from graphql_api.runtimes import executions, forgetting, snapshots
-from graphql_api.runtimes.batches import batches
+from graphql_api.runtimes.batches import Batch
 from graphql_api.runtimes.executions import Claim, ExecutionListener, Failure, LeaseLost, Outcome
+from graphql_api.runtimes.lines import (
+    DEFAULT_PATIENCE,
+    TESTIMONIES,
+    Line,
+    Link,
+    Patience,
+    RuntimeGone,
+    RuntimeSilent,
+)
 from graphql_api.runtimes.models import Execution
 from graphql_api.runtimes.progress import Progress
 from graphql_api.runtimes.protocol import (
     AgentRuntime,
     FilesSnapshot,
-    MessageDelta,
     Normalized,
+    Normalizer,
     Resume,
     RunEnded,
     RunRequest,
     RuntimeFailure,
+    Snapshot,
     ThreadRef,
-    TokensUsed,
+    ThreadStatus,
 )
-from graphql_api.runtimes.snapshots import FilesRead
+from graphql_api.runtimes.recollection import LINK_CHANGED, Recollection, recollect
+from graphql_api.runtimes.recording import Recorder
 from graphql_api.runtimes.storable import storable_text
 
-RUN_TIMEOUT_SECONDS = 1800
-"""A run that takes longer has failed; a takeover gives it that time again."""
+NO_FILES = "The runtime ended the run without giving any files."
+NOT_KNOWN = "The runtime does not know the run any more."
 
 _FRAMES = metrics.counter("ingested_frames", "Frames of runtimes whose meaning was stored, or was stored already.")
 _LAG_SECONDS = metrics.histogram(
@@ -49,10 +62,6 @@ _END_SECONDS = metrics.histogram(
 _log = structlog.get_logger()
 
 
-class StreamLost(Exception):
-    """The runtime's stream ended before the run did."""
-
-
 class Ingest:
     """Works on one claimed execution until it ends.
 
@@ -61,7 +70,7 @@ class Ingest:
         log: Where events go.
         runtime: Who runs the agent.
         listener: Who is told of the start and the end.
-        timeout_seconds: How long a run may take.
+        patience: How long the runtime is waited for.
 
     Attributes:
         reading: Claims whose stream is read, which is what may be cut short. A start may not, since its thread is
@@ -75,10 +84,11 @@ class Ingest:
         runtime: AgentRuntime,
         listener: ExecutionListener,
         *,
-        timeout_seconds: float = RUN_TIMEOUT_SECONDS,
+        patience: Patience = DEFAULT_PATIENCE,
     ) -> None:
         self.reading: set[Claim] = set()
-        self._timeout_seconds = timeout_seconds
+        self._patience = patience
+        self._recorder = Recorder(database, log)
         self._database = database
         self._log = log
         self._runtime = runtime
@@ -90,51 +100,63 @@ class Ingest:
         Raises:
             LeaseLost: When another worker took over, or the execution was stopped.
             AppendRefused: For the same reason, found by the log.
-            StreamLost: When the runtime's stream broke; a later claim goes on.
-            RuntimeFailure: When the runtime could not be reached.
+            RuntimeFailure: When the runtime could not be reached to start the run.
         """
-        request, execution = await self._load(claim)
+        request, execution, elapsed = await self._load(claim)
         with tracing.span("execution", traceparent=execution.traceparent, epoch=claim.epoch):
             bind_contextvars(execution_id=str(claim.execution_id), trace_id=tracing.trace_id())
-            await self._run(claim, request, execution)
+            await self._run(claim, request, execution, elapsed)
 
-    async def _run(self, claim: Claim, request: RunRequest, execution: Execution) -> None:
+    async def _run(self, claim: Claim, request: RunRequest, execution: Execution, elapsed: float) -> None:
         if execution.attempts > executions.MAX_ATTEMPTS:
             message = f"The runtime was lost {executions.MAX_ATTEMPTS} times while it worked on this."
-            await self._give_up(claim, ErrorCode.RUNTIME_FAILED, message, is_retryable=True)
+            await self._give_up(claim, Failure(ErrorCode.RUNTIME_FAILED, message, is_retryable=True))
             return
-        limit = asyncio.timeout(self._timeout_seconds)
+        limit = asyncio.timeout(max(0.0, self._patience.total - elapsed))
         try:
             async with limit:
                 thread = await self._thread(claim, request, execution)
                 self.reading.add(claim)
                 try:
-                    ended = await self._read(claim, request, thread, execution.frames_ingested)
+                    ended = await self._read(claim, request, thread, execution)
                 finally:
                     self.reading.discard(claim)
-        except TimeoutError:
-            if not limit.expired():
+        except (TimeoutError, RuntimeSilent, RuntimeGone, RuntimeFailure) as error:
+            if (failure := self._failure(error, is_over=limit.expired())) is None:
                 raise
-            message = f"The runtime did not finish within {self._timeout_seconds:.0f} seconds."
-            await self._give_up(claim, ErrorCode.RUNTIME_TIMEOUT, message, is_retryable=True)
-        except RuntimeFailure as error:
-            if error.is_retryable:
-                raise
-            await self._give_up(claim, ErrorCode.RUNTIME_FAILED, error.message, is_retryable=False)
+            await self._give_up(claim, failure)
         else:
             with metrics.timed(_END_SECONDS):
                 await self._end(claim, _outcome(ended))
 
-    async def _load(self, claim: Claim) -> tuple[RunRequest, Execution]:
+    def _failure(self, error: Exception, *, is_over: bool) -> Failure | None:
+        """Say why a run is given up; None when it is not."""
+        match error:
+            case TimeoutError() if is_over:
+                message = f"The runtime did not finish within {self._patience.total:.0f} seconds."
+                return Failure(ErrorCode.RUNTIME_TIMEOUT, message, is_retryable=True)
+            case RuntimeSilent():
+                message = f"The runtime said nothing for {self._patience.idle:.0f} seconds."
+                return Failure(ErrorCode.RUNTIME_TIMEOUT, message, is_retryable=True)
+            case RuntimeGone():
+                message = "The link to the runtime broke, and could not be made again."
+                return Failure(ErrorCode.RUNTIME_FAILED, message, is_retryable=True)
+            case RuntimeFailure(is_retryable=False):
+                return Failure(ErrorCode.RUNTIME_FAILED, storable_text(error.message), is_retryable=False)
+        return None
+
+    async def _load(self, claim: Claim) -> tuple[RunRequest, Execution, float]:
+        """Read what is asked, and how many seconds ago the runtime began with it."""
         async with self._database.transaction() as session:
             execution = await session.get_one(Execution, claim.execution_id)
-            given = await executions.files_at(session, claim.execution_id, 0)
+            elapsed = await executions.seconds_since_start(session, claim.execution_id)
+            given = await snapshots.files_at(session, claim.execution_id, 0)
             texts = await contents.load(session, {entry.digest for entry in given.values()})
         files = {path: texts[entry.digest] for path, entry in given.items()}
         request = RunRequest(
             execution_id=claim.execution_id, files=files, is_repeated=execution.attempts > 1, **execution.request
         )
-        return request, execution
+        return request, execution, elapsed
 
     async def _thread(self, claim: Claim, request: RunRequest, execution: Execution) -> ThreadRef:
         if execution.thread_id is not None:
@@ -148,80 +170,109 @@ class Ingest:
             raise
         return thread
 
-    async def _read(self, claim: Claim, request: RunRequest, thread: ThreadRef, ingested: int) -> RunEnded:
-        """Read the stream to the run's end."""
-        async with self._database.transaction() as session:
-            files = await executions.files_at(session, claim.execution_id)
-            reported = await snapshots.refused_paths(session, claim.execution_id)
-        position = (await self._log.heads([claim.execution_id]))[claim.execution_id]
-        can_replay = self._runtime.capabilities.resume is Resume.REPLAY
-        progress = Progress(position, files, reported, skip=ingested, frames=0 if can_replay else ingested)
+    async def _read(self, claim: Claim, request: RunRequest, thread: ThreadRef, execution: Execution) -> RunEnded:
+        """Read the stream to the run's end, however often it breaks."""
+        progress, is_lost = await self._progress(claim, execution)
         normalizer = self._runtime.normalizer(request)
-        async with aclosing(batches(self._runtime.events(request, thread))) as arriving:
-            async for batch in arriving:
-                normalized = progress.normalize(normalizer, batch.frames)
-                with tracing.quiet():
-                    await self._store(claim, progress, normalized)
-                _LAG_SECONDS.observe(asyncio.get_running_loop().time() - batch.arrived_at)
-                _FRAMES.inc(len(batch.frames))
-                if normalized and isinstance(normalized[-1], RunEnded):
-                    return normalized[-1]
-        raise StreamLost("The stream closed before the run ended.")
-
-    async def _store(self, claim: Claim, progress: Progress, normalized: list[Normalized]) -> None:
-        """Store one batch in one transaction; live events follow the stored ones that they belong to."""
-        if all(isinstance(item, MessageDelta) for item in normalized):
-            deltas = [progress.delta(item) for item in normalized if isinstance(item, MessageDelta)]
-            self._log.publish_live(claim.execution_id, progress.position, deltas)
-            return
-        used = [item for item in normalized if isinstance(item, TokensUsed)]
-        steps = [await self._step(item, progress) for item in normalized if not isinstance(item, RunEnded)]
-        async with self._database.transaction() as session:
-            await executions.progress(
-                session,
-                claim,
-                frames=progress.frames,
-                input_tokens=sum(item.input_tokens for item in used),
-                output_tokens=sum(item.output_tokens for item in used),
-            )
-            # All at once: in one order for everybody, so that two executions that write the same can't deadlock.
-            await contents.store(session, progress.unsaved.values())
-            events: list[NewEvent | NewLiveEvent] = []
-            for step in steps:
-                if not isinstance(step, FilesRead):
-                    events.append(step)
+        line = Line(self._runtime, request, thread, self._patience, is_lost=is_lost)
+        if is_lost and not self._can_replay:
+            normalizer.missed()
+        async with aclosing(line.listen()) as heard:
+            async for item in heard:
+                if isinstance(item, Snapshot):
+                    return await self._recover(claim, progress, item)
+                if isinstance(item, Batch):
+                    normalized = await self._take(claim, progress, normalizer, item, line)
+                    if normalized and isinstance(normalized[-1], RunEnded):
+                        return await self._settle(claim, progress, thread, normalized[-1])
                     continue
-                events += progress.refusals(step)
-                if step.changes:
-                    await self._append(session, claim, progress, [*events, snapshots.files_changed(step.changes)])
-                    await snapshots.record(session, claim.execution_id, progress.position, step.changes)
-                    events = []
-            await self._append(session, claim, progress, events)
-        progress.unsaved.clear()
+                if item.is_first:
+                    await self._recorder.record(claim, progress, [self._changed(Link.LOST)])
+                if self._can_replay:
+                    progress.rewind()
+                    normalizer = self._runtime.normalizer(request)
+                else:
+                    normalizer.missed()
+        raise AssertionError  # a line ends with a snapshot or an error
 
-    async def _step(
-        self, item: NewEvent | MessageDelta | FilesSnapshot | TokensUsed, progress: Progress
-    ) -> NewEvent | NewLiveEvent | FilesRead:
-        if not isinstance(item, FilesSnapshot):
-            return progress.event(item)
-        read = await snapshots.read_files(self._database, progress.files, item, known=progress.unsaved)
-        progress.files = read.entries
-        progress.unsaved |= read.texts
-        return read
+    async def _progress(self, claim: Claim, execution: Execution) -> tuple[Progress, bool]:
+        """Find out how far an earlier worker came, and whether it left the stream in the middle."""
+        is_taken_over = execution.thread_id is not None
+        async with self._database.transaction() as session:
+            files = await snapshots.files_at(session, claim.execution_id)
+            reported = await snapshots.refused_paths(session, claim.execution_id)
+            known = await recollect(session, claim.execution_id) if is_taken_over else Recollection()
+        progress = Progress(
+            position=(await self._log.heads([claim.execution_id]))[claim.execution_id],
+            files=files,
+            reported=reported,
+            skip=execution.frames_ingested,
+            frames=0 if self._can_replay else execution.frames_ingested,
+            told=known.told,
+            plan=known.plan,
+            has_files=known.has_files,
+        )
+        return progress, known.is_link_lost or (is_taken_over and not self._can_replay)
 
-    async def _append(
-        self, session: Session, claim: Claim, progress: Progress, events: list[NewEvent | NewLiveEvent]
-    ) -> None:
-        if any(isinstance(event, NewEvent) for event in events):
-            stored = await self._log.append(session, claim.execution_id, events, epoch=claim.epoch)
-            progress.position = stored[-1].sequence
-        elif events:
-            live, position = [event for event in events if isinstance(event, NewLiveEvent)], progress.position
-            session.after_commit.append(lambda: self._log.publish_live(claim.execution_id, position, live))
+    async def _take(
+        self, claim: Claim, progress: Progress, normalizer: Normalizer, batch: Batch, line: Line
+    ) -> Sequence[Normalized]:
+        normalized = progress.normalize(normalizer, batch.frames)
+        if progress.is_new:
+            normalized = [self._changed(Link.RECONNECTED), *normalized] if line.is_lost else normalized
+            line.hear()
+        if any(_is_news(item) for item in normalized):
+            line.believe()
+        with tracing.quiet():
+            await self._recorder.record(claim, progress, normalized)
+        _LAG_SECONDS.observe(asyncio.get_running_loop().time() - batch.arrived_at)
+        _FRAMES.inc(len(batch.frames))
+        return normalized
 
-    async def _give_up(self, claim: Claim, code: ErrorCode, message: str, *, is_retryable: bool) -> None:
+    async def _recover(self, claim: Claim, progress: Progress, snapshot: Snapshot) -> RunEnded:
+        """End a run whose end the stream did not tell, as the state says."""
+        if snapshot.status is ThreadStatus.UNKNOWN:
+            return RunEnded(error=NOT_KNOWN)
+        await self._recorder.record(claim, progress, [self._changed(Link.RECOVERED)])
+        return await self._ended_as(claim, progress, snapshot, RunEnded(summary=snapshot.result))
+
+    async def _settle(self, claim: Claim, progress: Progress, thread: ThreadRef, ended: RunEnded) -> RunEnded:
+        """Give the end of a run; one that succeeded without files has those of the state, or has failed."""
+        if ended.error is not None or ended.has_files:
+            return ended
+        return await self._ended_as(claim, progress, await self._last_state(thread), ended)
+
+    async def _ended_as(self, claim: Claim, progress: Progress, snapshot: Snapshot, ended: RunEnded) -> RunEnded:
+        if snapshot.status is ThreadStatus.FAILED:
+            return RunEnded(error=snapshot.error or "The runtime failed, and did not say why.")
+        if snapshot.files:
+            await self._recorder.record(claim, progress, [FilesSnapshot(snapshot.files)])
+        elif not progress.has_files:
+            return RunEnded(error=snapshot.error or NO_FILES)
+        return replace(ended, summary=ended.summary or snapshot.result)
+
+    async def _last_state(self, thread: ThreadRef) -> Snapshot:
+        """Ask for the state of a run that is over; it may lag a little behind."""
+        snapshot = Snapshot(ThreadStatus.UNKNOWN)
+        for attempt in range(TESTIMONIES):
+            await asyncio.sleep(self._patience.tick if attempt else 0)
+            try:
+                snapshot = await self._runtime.snapshot(thread)
+            except RuntimeFailure as error:
+                _log.warning("state_not_known", thread_id=thread.thread_id, error=error.message)
+            if snapshot.files or snapshot.status in {ThreadStatus.COMPLETED, ThreadStatus.FAILED}:
+                break
+        return snapshot
+
+    def _changed(self, link: Link) -> NewEvent:
+        return NewEvent(LINK_CHANGED, {"state": link.value, "may_have_missed_events": not self._can_replay})
+
+    @property
+    def _can_replay(self) -> bool:
+        return self._runtime.capabilities.resume is Resume.REPLAY
+
+    async def _give_up(self, claim: Claim, failure: Failure) -> None:
         """Record a failure that the runtime may know nothing of, and order that it stops."""
-        failure = Failure(code, storable_text(message), is_retryable=is_retryable)
         await self._end(claim, Outcome(failure), is_abandoned=True)
 
     async def _end(self, claim: Claim, outcome: Outcome, *, is_abandoned: bool = False) -> None:
@@ -234,6 +285,15 @@ class Ingest:
             execution_id=str(claim.execution_id),
             failure=outcome.failure.code.value if outcome.failure else None,
         )
+
+
+def _is_news(item: Normalized) -> bool:
+    """Tell whether something says more than that the runtime is there, which it says of any thread."""
+    return not isinstance(item, NewEvent) or item.type not in {
+        "ProposalProgressed",
+        "RuntimeEventReceived",
+        LINK_CHANGED,
+    }
 
 
 def _outcome(ended: RunEnded) -> Outcome:

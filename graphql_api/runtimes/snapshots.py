@@ -1,12 +1,13 @@
 """The files of an execution: what a snapshot changed, and what of it no file may be."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import BigInteger, Uuid, column, values
 from sqlmodel import col, select, update
 
 from graphql_api.events.models import Event
@@ -157,6 +158,49 @@ async def insert(session: Session, execution_id: UUID, sequence: int, files: Ite
         for file in files
     )
     await session.flush()
+
+
+async def files_at(session: Session, execution_id: UUID, sequence: int | None = None) -> dict[str, FileEntry]:
+    """Read the files as the agent had left them right after an event; as they are now when None."""
+    query = select(ExecutionFile).where(ExecutionFile.execution_id == execution_id)
+    if sequence is None:
+        query = query.where(col(ExecutionFile.to_sequence).is_(None))
+    else:
+        query = query.where(
+            col(ExecutionFile.from_sequence) <= sequence,
+            col(ExecutionFile.to_sequence).is_(None) | (col(ExecutionFile.to_sequence) > sequence),
+        )
+    rows = (await session.exec(query.order_by(col(ExecutionFile.path)))).all()
+    return {row.path: _stored(row) for row in rows}
+
+
+async def files_of(
+    session: Session, keys: Collection[tuple[UUID, int | None]]
+) -> dict[tuple[UUID, int | None], dict[str, FileEntry]]:
+    """Read what `files_at` gives for several executions and sequences at once."""
+    files: dict[tuple[UUID, int | None], dict[str, FileEntry]] = {key: {} for key in keys}
+    current = [execution_id for execution_id, sequence in keys if sequence is None]
+    if current:
+        query = select(ExecutionFile).where(
+            col(ExecutionFile.execution_id).in_(current), col(ExecutionFile.to_sequence).is_(None)
+        )
+        for row in await session.exec(query.order_by(col(ExecutionFile.path))):
+            files[row.execution_id, None][row.path] = _stored(row)
+    earlier = [(execution_id, sequence) for execution_id, sequence in keys if sequence is not None]
+    if earlier:
+        moments = values(column("id", Uuid), column("sequence", BigInteger), name="moments").data(earlier)
+        then = select(moments.c.sequence, ExecutionFile).where(
+            col(ExecutionFile.execution_id) == moments.c.id,
+            col(ExecutionFile.from_sequence) <= moments.c.sequence,
+            col(ExecutionFile.to_sequence).is_(None) | (col(ExecutionFile.to_sequence) > moments.c.sequence),
+        )
+        for sequence, row in await session.exec(then.order_by(col(ExecutionFile.path))):
+            files[row.execution_id, sequence][row.path] = _stored(row)
+    return files
+
+
+def _stored(row: ExecutionFile) -> FileEntry:
+    return FileEntry(row.path, row.type, row.digest, row.size, row.updated_at)
 
 
 def change_payload(change: FileChange) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from graphql_api.kit.database import DATABASE_ERRORS, Database
 from graphql_api.runtimes import executions
 from graphql_api.runtimes.executions import Claim, ExecutionListener, LeaseLost
 from graphql_api.runtimes.forgetting import Forgetter
-from graphql_api.runtimes.ingest import Ingest, StreamLost
+from graphql_api.runtimes.ingest import Ingest
+from graphql_api.runtimes.lines import DEFAULT_PATIENCE, Patience
 from graphql_api.runtimes.protocol import AgentRuntime, RuntimeFailure
 
 CAPACITY = 50
@@ -35,6 +36,7 @@ class Worker:
         runtime: Who runs the agents.
         listener: Who is told of starts and ends.
         lease: How long it keeps its executions while it can't be heard of; several times `POLL_SECONDS`.
+        patience: How long it waits for the runtime.
     """
 
     def __init__(
@@ -45,11 +47,12 @@ class Worker:
         listener: ExecutionListener,
         *,
         lease: timedelta = executions.LEASE,
+        patience: Patience = DEFAULT_PATIENCE,
     ) -> None:
         self._database = database
         self._log = log
         self._lease = lease
-        self._ingest = Ingest(database, log, runtime, listener)
+        self._ingest = Ingest(database, log, runtime, listener, patience=patience)
         self._forgetter = Forgetter(database, runtime)
         self._forgetting: asyncio.Task[None] | None = None
         self._number = 0
@@ -134,7 +137,7 @@ class Worker:
             await self._ingest.run(claim)
         except (LeaseLost, AppendRefused):
             _log.info("execution_left", execution_id=str(claim.execution_id), epoch=claim.epoch)
-        except (StreamLost, RuntimeFailure, *DATABASE_ERRORS) as error:
+        except (RuntimeFailure, *DATABASE_ERRORS) as error:
             _log.warning("execution_interrupted", execution_id=str(claim.execution_id), error=str(error))
             await self._give_back(claim, is_loss=True)
         except Exception:  # noqa: BLE001 - one execution that breaks must not take the others with it

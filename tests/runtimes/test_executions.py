@@ -9,7 +9,7 @@ from support.waiting import until
 
 from graphql_api.events.log import AppendRefused
 from graphql_api.events.records import NewEvent
-from graphql_api.runtimes import executions
+from graphql_api.runtimes import executions, snapshots
 from graphql_api.runtimes.executions import Claim, LeaseLost
 from graphql_api.runtimes.models import ExecutionState
 from graphql_api.runtimes.protocol import ThreadRef
@@ -288,13 +288,13 @@ class TestFilesOf:
         await connection.close()
         keys = [(first, None), (first, 2), (first, 3), (second, 9), (uuid4(), None)]
         async with engine.database.transaction() as session:
-            files = await executions.files_of(session, keys)
-            assert files == {key: await executions.files_at(session, *key) for key in keys}
+            files = await snapshots.files_of(session, keys)
+            assert files == {key: await snapshots.files_at(session, *key) for key in keys}
         assert [sorted(files[key]) for key in keys] == [["b.md"], ["a.md", "b.md"], ["b.md"], ["c.md"], []]
 
     async def test_of_nothing_is_nothing(self, engine: Engine) -> None:
         async with engine.database.transaction() as session:
-            assert await executions.files_of(session, []) == {}
+            assert await snapshots.files_of(session, []) == {}
 
 
 class TestCounts:

@@ -8,7 +8,7 @@ from support.executions import Engine
 from graphql_api.events.records import NewEvent
 from graphql_api.kit import contents
 from graphql_api.kit.files import MAX_FILE_BYTES, MAX_FILES, FileChangeKind, FileEntry, FileType, digest_of, entry_of
-from graphql_api.runtimes import executions, snapshots
+from graphql_api.runtimes import snapshots
 from graphql_api.runtimes.protocol import FilesSnapshot
 from graphql_api.runtimes.snapshots import FilesRead
 
@@ -158,4 +158,4 @@ class TestFilesChanged:
 
 async def _current(engine: Engine, execution_id: UUID) -> dict[str, FileEntry]:
     async with engine.database.transaction() as session:
-        return await executions.files_at(session, execution_id)
+        return await snapshots.files_at(session, execution_id)

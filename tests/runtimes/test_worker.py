@@ -116,7 +116,15 @@ class TestLosses:
             await in_state(engine, execution_id, ExecutionState.ENDED)
         progressed = [payload for type_, payload in await engine.story(execution_id) if type_ == "ProposalProgressed"]
         assert progressed == [{"message": 1}, {"message": 2}, {"message": 3}]
-        assert (await engine.row(execution_id)).attempts == 3
+        assert (await engine.row(execution_id)).attempts == 1
+
+    async def test_a_runtime_that_can_not_be_reached_is_asked_again(self, engine: Engine) -> None:
+        runtime = ScriptedRuntime(said(1), end())
+        runtime.starting.faults.append(RuntimeFailure("Busy.", is_retryable=True))
+        execution_id = await engine.order()
+        async with working(engine.worker(runtime)):
+            await in_state(engine, execution_id, ExecutionState.ENDED)
+        assert (await engine.row(execution_id)).attempts == 2
 
     async def test_one_that_breaks_takes_no_other_with_it(self, engine: Engine) -> None:
         gate = asyncio.Event()
@@ -131,7 +139,7 @@ class TestLosses:
     async def test_after_too_many_it_has_failed(self, engine: Engine) -> None:
         execution_id = await engine.order()
         await engine.set(execution_id, f"attempts = {executions.MAX_ATTEMPTS - 1}")
-        runtime = ScriptedRuntime(said("one"), Break(times=100))
+        runtime = ScriptedRuntime(said("one"), Break(ZeroDivisionError(), times=100))
         async with working(engine.worker(runtime)):
             await until(lambda: runtime.open_streams == 0 and runtime.sent == 1)
             await in_state(engine, execution_id, ExecutionState.QUEUED)
@@ -303,7 +311,7 @@ class TestRefusals:
 
     async def test_what_could_not_be_given_back_expires(self, engine: Engine) -> None:
         gate = asyncio.Event()
-        runtime = ScriptedRuntime(said("one"), gate, Break(), said("two"), end())
+        runtime = ScriptedRuntime(said("one"), gate, Break(ZeroDivisionError()), said("two"), end())
         with capture_logs() as logs:
             async with working(engine.worker(runtime, lease=timedelta(seconds=2))):
                 execution_id = await engine.order()

@@ -15,12 +15,16 @@ from graphql_api.kit import contents
 from graphql_api.kit.columns import now
 from graphql_api.kit.database import Database, Session
 from graphql_api.kit.files import entry_of
-from graphql_api.runtimes import executions
+from graphql_api.runtimes import executions, snapshots
 from graphql_api.runtimes.executions import Claim, Outcome
 from graphql_api.runtimes.ingest import Ingest
+from graphql_api.runtimes.lines import Patience
 from graphql_api.runtimes.models import Execution
 from graphql_api.runtimes.protocol import AgentRuntime, ThreadRef
 from graphql_api.runtimes.worker import Worker
+
+QUICK = Patience(first_delay=0.01, longest_delay=0.05)
+"""As patient as usual, but quick to open a stream again."""
 
 NOBODY = 1
 """Number of a worker that does not live."""
@@ -84,11 +88,11 @@ class Engine:
 
     def ingest(self, runtime: AgentRuntime, **options: Any) -> Ingest:  # noqa: ANN401 - passes Ingest's own on
         """Make an ingest."""
-        return Ingest(self.database, self.log, runtime, self.listener, **options)
+        return Ingest(self.database, self.log, runtime, self.listener, **{"patience": QUICK, **options})
 
     def worker(self, runtime: AgentRuntime, **options: Any) -> Worker:  # noqa: ANN401 - passes Worker's own on
         """Make a worker."""
-        return Worker(self.database, self.log, runtime, self.listener, **options)
+        return Worker(self.database, self.log, runtime, self.listener, **{"patience": QUICK, **options})
 
     async def row(self, execution_id: UUID) -> Execution:
         """Read an execution."""
@@ -124,7 +128,7 @@ class Engine:
     async def files(self, execution_id: UUID, sequence: int | None = None) -> dict[str, str]:
         """Read the files right after an event, with their contents."""
         async with self.database.transaction() as session:
-            entries = await executions.files_at(session, execution_id, sequence)
+            entries = await snapshots.files_at(session, execution_id, sequence)
             texts = await contents.load(session, {entry.digest for entry in entries.values()})
         return {path: texts[entry.digest] for path, entry in entries.items()}
 

@@ -82,6 +82,9 @@ class ScriptedRuntime:
         self.started: list[UUID] = []
         self.cancelled: list[str] = []
         self.forgotten: list[str] = []
+        self.states: list[Snapshot | Exception] = [Snapshot(ThreadStatus.UNKNOWN)]
+        self.asked = 0
+        self.missed = 0
         self.sent = 0
         self.open_streams = 0
         self._given: Counter[str] = Counter()
@@ -119,11 +122,15 @@ class ScriptedRuntime:
 
     def normalizer(self, request: RunRequest) -> Normalizer:
         """Make a normalizer of the frames below."""
-        return ScriptedNormalizer()
+        return ScriptedNormalizer(self)
 
     async def snapshot(self, thread: ThreadRef) -> Snapshot:
-        """Know nothing."""
-        return Snapshot(ThreadStatus.UNKNOWN)
+        """Give one state after the other, the last one for ever."""
+        self.asked += 1
+        state = self.states.pop(0) if len(self.states) > 1 else self.states[0]
+        if isinstance(state, Exception):
+            raise state
+        return state
 
     async def cancel(self, thread: ThreadRef) -> bool:
         """Note that it was asked."""
@@ -142,7 +149,14 @@ class ScriptedRuntime:
 
 
 class ScriptedNormalizer:
-    """Reads the frames that are made below; it breaks at one that has the wrong shape."""
+    """Reads the frames that are made below; it breaks at one that has the wrong shape.
+
+    Args:
+        runtime: Whose frames they are.
+    """
+
+    def __init__(self, runtime: ScriptedRuntime) -> None:
+        self._runtime = runtime
 
     def normalize(self, frame: Frame) -> Iterable[Normalized]:
         """Give what a frame means."""
@@ -151,6 +165,10 @@ class ScriptedNormalizer:
                 yield NewEvent("ProposalProgressed", {"message": frame.content})
             case "delta":
                 yield MessageDelta(*frame.content)
+            case "message":
+                yield NewEvent("AgentMessageCompleted", frame.content)
+            case "plan":
+                yield NewEvent("PlanUpdated", frame.content)
             case "files":
                 yield FilesSnapshot(frame.content)
             case "used":
@@ -163,7 +181,8 @@ class ScriptedNormalizer:
                 yield NewEvent("RuntimeEventReceived", {"event_type": frame.kind, "data": frame.content})
 
     def missed(self) -> None:
-        """Do nothing: each frame stands for itself."""
+        """Note that it was told; each frame stands for itself."""
+        self._runtime.missed += 1
 
 
 def said(message: object) -> Frame:
@@ -186,14 +205,24 @@ def snapshot(contents: dict[str, Any]) -> Frame:
     return Frame("files", contents)
 
 
-def used(read: int, written: int, model: str | None = "model") -> Frame:
+def used(read: int, written: int, model: str | None = "model", message_id: str | None = None) -> Frame:
     """Make a report of tokens."""
-    return Frame("used", [model, read, written])
+    return Frame("used", [model, read, written, message_id])
 
 
-def end(error: str | None = None, summary: str | None = None) -> Frame:
+def end(error: str | None = None, summary: str | None = None, *, has_files: bool = True) -> Frame:
     """Make the end of a run."""
-    return Frame("end", {"error": error, "summary": summary})
+    return Frame("end", {"error": error, "summary": summary, "has_files": has_files})
+
+
+def message(text: str, message_id: str = "m1") -> Frame:
+    """Make a whole message."""
+    return Frame("message", {"message_id": message_id, "agent": None, "role": "ASSISTANT", "text": text})
+
+
+def plan(*items: str) -> Frame:
+    """Make a plan of things that are to be done."""
+    return Frame("plan", {"items": [{"content": item, "status": "PENDING"} for item in items]})
 
 
 def garbage() -> Frame:

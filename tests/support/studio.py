@@ -211,7 +211,7 @@ class Studio:
         written = {path: entry_of(path, content, moment) for path, content in files.items() if content is not None}
         async with self.database.transaction() as session:
             await contents.store(session, [content for content in files.values() if content is not None])
-            before = await executions.files_at(session, claim.execution_id)
+            before = await snapshots.files_at(session, claim.execution_id)
             after = {path: entry for path, entry in {**before, **written}.items() if files.get(path, "") is not None}
             texts = await contents.load(session, changed_digests(before, after))
             changes = changes_between(before, after, texts)
