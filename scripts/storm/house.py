@@ -22,7 +22,7 @@ from proxy import Proxy
 from graphql_api.kit import embedded_postgres_cluster as cluster
 
 ORCHESTRATOR = Path(sys.executable).parent / "orchestrator"
-START_SECONDS = 60
+START_SECONDS = 180
 POLL_SECONDS = 0.05
 
 _USUAL_PACE_MS = 100
@@ -125,6 +125,7 @@ class Member:
         self.name = name
         self.port = port
         self.largest = 0
+        self.is_ending = False
         self.log = directory / f"{name}.log"
         self._arguments = arguments
         self._environment = environment
@@ -146,6 +147,7 @@ class Member:
     def start(self) -> None:
         """Start it, unless it runs."""
         if self.process is None:
+            self.is_ending = False
             with self.log.open("ab") as log:
                 self._process = subprocess.Popen(
                     [str(ORCHESTRATOR), *self._arguments],
@@ -158,6 +160,7 @@ class Member:
     def send(self, number: signal.Signals) -> None:
         """Send a signal, if there is anybody to take it."""
         if self._process is not None and self._process.poll() is None:
+            self.is_ending = self.is_ending or number in {signal.SIGKILL, signal.SIGTERM}
             self._process.send_signal(number)
 
     async def end(self) -> None:
@@ -252,6 +255,8 @@ class House:
         """Let everything run again, and wait until it does."""
         for member in self.members:
             member.send(signal.SIGCONT)
+            if member.is_ending:
+                await member.end()
             member.start()
         await asyncio.gather(*(self.answers(api) for api in self.apis))
 

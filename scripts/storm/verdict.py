@@ -12,7 +12,7 @@ from callers import TERMINAL, Tally, Watch
 from crowd import Board
 from house import House
 
-SETTLE_SECONDS = 40
+SETTLE_SECONDS = 90
 """How long the system may take to come to rest once nothing breaks any more."""
 
 MEMORY_BYTES = 400 * 1024 * 1024

@@ -240,3 +240,15 @@ class TestCompose:
         configuration = (DEPLOY / "nginx.conf").read_text(encoding="utf-8")
         upstreams = re.findall(r"server ([\w-]+):8080 ", configuration)
         assert upstreams == [name for name in services if name.startswith("api-")]
+
+
+class TestAlerts:
+    def test_the_handbook_explains_every_alert_and_no_other(self) -> None:
+        rules = [
+            rule["alert"]
+            for path in (DEPLOY / "alerts").glob("*.yml")
+            for group in yaml.safe_load(path.read_text(encoding="utf-8"))["groups"]
+            for rule in group["rules"]
+        ]
+        handbook = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+        assert sorted(rules) == sorted(re.findall(r"^\| `(Orchestrator\w+)` \|", handbook, re.MULTILINE))
