@@ -17,6 +17,7 @@ pytestmark = pytest.mark.anyio
 
 ROOT = Path(__file__).parents[1]
 DASHBOARD = ROOT / "deploy/dashboards/orchestrator.json"
+PAGE = ROOT / "docs/observability.md"
 ALERTS = ROOT / "deploy/alerts/orchestrator.yml"
 METRIC = re.compile(r"\b(?:orchestrator|process)_[a-z_]+\b")
 OF_A_FAMILY = re.compile(r"_(?:bucket|count|sum)$")
@@ -49,7 +50,7 @@ def named(text: str) -> set[str]:
 
 
 class TestNames:
-    @pytest.mark.parametrize("file", [DASHBOARD, ALERTS], ids=lambda file: file.name)
+    @pytest.mark.parametrize("file", [DASHBOARD, ALERTS, PAGE], ids=lambda file: file.name)
     async def test_every_metric_is_exposed(self, database: Database, file: Path) -> None:
         async with site(database) as running:
             names, _ = await exposed(running)
@@ -57,12 +58,13 @@ class TestNames:
         assert len(named(asked_in(file))) > 10
         assert named(asked_in(file)) - names == set()
 
-    async def test_what_is_exposed_is_shown(self, database: Database) -> None:
+    @pytest.mark.parametrize("file", [DASHBOARD, PAGE], ids=lambda file: file.name)
+    async def test_what_is_exposed_is_shown_and_explained(self, database: Database, file: Path) -> None:
         async with site(database) as running:
             names, _ = await exposed(running)
 
         ours = {name for name in names if name.startswith("orchestrator_") and "_tested_" not in name}
-        assert ours - named("\n".join(queries())) == set()
+        assert ours - named(asked_in(file)) == set()
 
     async def test_names_follow_the_conventions(self, database: Database) -> None:
         async with site(database) as running:
@@ -72,6 +74,14 @@ class TestNames:
         for name, type_ in types.items():
             assert name.endswith("_total") is (type_ == "counter"), name
             assert type_ != "histogram" or name.endswith("_seconds"), name
+
+
+class TestAlerts:
+    def test_each_is_explained(self) -> None:
+        alerts = re.findall(r"- alert: (\w+)", ALERTS.read_text())
+
+        assert len(alerts) == len(set(alerts)) > 10
+        assert re.findall(r"^\| `(Orchestrator\w+)`", PAGE.read_text(), re.MULTILINE) == alerts
 
 
 class TestDashboard:
