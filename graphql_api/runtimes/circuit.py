@@ -14,7 +14,7 @@ from purgatory import AsyncAbstractUnitOfWork, AsyncCircuitBreakerFactory
 from purgatory.domain.model import CLOSED, HALF_OPENED, OPENED, Context, OpenedState
 from purgatory.service._async.repository import AsyncAbstractRepository
 from purgatory.typing import StateName
-from sqlalchemy import Float
+from sqlalchemy import ColumnElement, Float, case
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Field, SQLModel, col, update
 
@@ -27,6 +27,9 @@ FAILURES_TO_OPEN = 6
 """In a row, without a success between them."""
 
 OPEN_SECONDS = 30.0
+
+TRIALS = 3
+"""Successes in a row that close a circuit which is half open; one failure opens it again."""
 
 
 class CircuitState(Enum):
@@ -49,6 +52,7 @@ class RuntimeCircuit(SQLModel, table=True):
 
     Attributes:
         state: In purgatory's words.
+        failure_count: In a row; successful trials in a row while it is half open.
         opened_at: Seconds since 1970; None unless it is open.
     """
 
@@ -150,17 +154,33 @@ class _Repository(AsyncAbstractRepository):
             await session.execute(insert(RuntimeCircuit).values(**values).on_conflict_do_nothing())
 
     async def update_state(self, name: str, state: str, opened_at: float | None) -> None:
-        await self._set(name, state=state, opened_at=opened_at)
+        if state == CLOSED:
+            await self._count_trial(name)
+        else:
+            await self._set(name, state=state, opened_at=opened_at, failure_count=0)
 
     async def inc_failures(self, name: str, failure_count: int) -> None:  # noqa: ARG002 - the signature is purgatory's
         await self._set(name, failure_count=col(RuntimeCircuit.failure_count) + 1)
 
     async def reset_failure(self, name: str) -> None:
-        await self._set(name, failure_count=0)
+        await self._set(name, col(RuntimeCircuit.state) == CLOSED, failure_count=0)
 
-    async def _set(self, name: str, **values: Any) -> None:  # noqa: ANN401 - values of columns
+    async def _count_trial(self, name: str) -> None:
+        """Count a success while it is half open, where purgatory would close it with the first."""
+        trials = col(RuntimeCircuit.failure_count) + 1
+        is_enough = trials >= TRIALS
+        await self._set(
+            name,
+            col(RuntimeCircuit.state) == HALF_OPENED,
+            state=case((is_enough, CLOSED), else_=HALF_OPENED),
+            failure_count=case((is_enough, 0), else_=trials),
+            opened_at=None,
+        )
+
+    async def _set(self, name: str, *conditions: ColumnElement[bool], **values: Any) -> None:  # noqa: ANN401 - values of columns
+        query = update(RuntimeCircuit).where(col(RuntimeCircuit.name) == name, *conditions).values(**values)
         async with self._database.transaction() as session:
-            await session.execute(update(RuntimeCircuit).where(col(RuntimeCircuit.name) == name).values(**values))
+            await session.execute(query)
 
 
 class _UnitOfWork(AsyncAbstractUnitOfWork):

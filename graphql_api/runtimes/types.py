@@ -16,7 +16,7 @@ described_enum(
     "Whether a runtime is called.",
     {
         "CLOSED": "It is: all is well.",
-        "HALF_OPEN": "The next call is a trial: a success closes the circuit, a failure opens it again.",
+        "HALF_OPEN": "Calls are trials: three successes in a row close the circuit, a failure opens it again.",
         "OPEN": "It is left alone after more than 5 failures in a row, for 30 seconds.",
     },
 )
@@ -50,7 +50,9 @@ class RuntimeStatus:
     """The service that runs agents."""
 
     name: str = strawberry.field(description="Name of the runtime, such as `embedded-rules`.")
-    healthy: bool = strawberry.field(description="Whether it says that it takes work.")
+    healthy: bool = strawberry.field(
+        description="Whether it says that it takes work, or is only too busy with some to answer in time."
+    )
     circuit: CircuitState = strawberry.field(description="Whether it is called.")
     retry_at: datetime | None = strawberry.field(description="When an open circuit is tried again; null otherwise.")
     active_threads: int = strawberry.field(description="How many executions it works on now, for everybody.")

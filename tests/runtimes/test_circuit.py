@@ -6,7 +6,7 @@ from support.databases import another
 
 from graphql_api.kit.columns import now
 from graphql_api.kit.database import Database
-from graphql_api.runtimes.circuit import FAILURES_TO_OPEN, OPEN_SECONDS, Circuit, CircuitState
+from graphql_api.runtimes.circuit import FAILURES_TO_OPEN, OPEN_SECONDS, TRIALS, Circuit, CircuitState
 from graphql_api.runtimes.embedded.adapter import EmbeddedRuntime
 from graphql_api.runtimes.guarded import GuardedRuntime
 from graphql_api.runtimes.protocol import Frame, RunRequest, RuntimeFailure, ThreadRef, ThreadStatus
@@ -107,7 +107,7 @@ class TestACircuit:
 
         assert (await circuit.report()).state is CircuitState.CLOSED
 
-    async def test_closes_with_the_first_success_after_its_time(self, database: Database, name: str) -> None:
+    async def test_closes_with_the_third_success_in_a_row_after_its_time(self, database: Database, name: str) -> None:
         circuit = Circuit(database, name)
         unreachable = UnreachableRuntime()
         runtime = GuardedRuntime(unreachable, circuit)
@@ -117,9 +117,41 @@ class TestACircuit:
         assert (await circuit.report()).state is CircuitState.HALF_OPEN
         assert await circuit.refusal() is None
         unreachable.is_back = True
+        for _ in range(TRIALS - 1):
+            await runtime.start(requested())
+            assert (await circuit.report()).state is CircuitState.HALF_OPEN
         await runtime.start(requested())
 
         assert (await circuit.report()).state is CircuitState.CLOSED
+        unreachable.is_back = False
+        await fail(runtime, FAILURES_TO_OPEN - 1)
+        assert (await circuit.report()).state is CircuitState.CLOSED
+
+    async def test_trials_are_counted_by_all_replicas(self, database: Database, replica: Database, name: str) -> None:
+        unreachable = UnreachableRuntime()
+        runtimes = [GuardedRuntime(unreachable, Circuit(where, name)) for where in (database, replica, database)]
+        await fail(runtimes[0], FAILURES_TO_OPEN)
+        await wait_out(database, name)
+
+        unreachable.is_back = True
+        for runtime in runtimes:
+            await runtime.start(requested())
+
+        assert (await Circuit(replica, name).report()).state is CircuitState.CLOSED
+
+    async def test_opens_again_when_the_second_trial_fails(self, database: Database, name: str) -> None:
+        circuit = Circuit(database, name)
+        unreachable = UnreachableRuntime()
+        runtime = GuardedRuntime(unreachable, circuit)
+        await fail(runtime, FAILURES_TO_OPEN)
+        await wait_out(database, name)
+        unreachable.is_back = True
+        await runtime.start(requested())
+
+        unreachable.is_back = False
+        await fail(runtime, 1)
+
+        assert (await circuit.report()).state is CircuitState.OPEN
 
     async def test_opens_again_when_the_trial_fails(self, database: Database, name: str) -> None:
         circuit = Circuit(database, name)
