@@ -18,6 +18,7 @@ pytestmark = pytest.mark.anyio
 ROOT = Path(__file__).parents[1]
 DASHBOARD = ROOT / "deploy/dashboards/orchestrator.json"
 PAGE = ROOT / "docs/observability.md"
+RUNBOOK = ROOT / "docs/operations.md"
 ALERTS = ROOT / "deploy/alerts/orchestrator.yml"
 METRIC = re.compile(r"\b(?:orchestrator|process)_[a-z_]+\b")
 OF_A_FAMILY = re.compile(r"_(?:bucket|count|sum)$")
@@ -81,7 +82,7 @@ class TestAlerts:
         alerts = re.findall(r"- alert: (\w+)", ALERTS.read_text())
 
         assert len(alerts) == len(set(alerts)) > 10
-        assert re.findall(r"^\| `(Orchestrator\w+)`", PAGE.read_text(), re.MULTILINE) == alerts
+        assert re.findall(r"^\| `(Orchestrator\w+)`", RUNBOOK.read_text(), re.MULTILINE) == alerts
 
 
 class TestDashboard:
