@@ -32,13 +32,20 @@ async def engines(fresh_database: Callable[..., Awaitable[Database]]) -> Engines
 class TestMakeEngines:
     async def test_they_follow_the_settings(self, database: Database) -> None:
         settings = quick_settings(
-            max_concurrent_refinements=3, proposal_ttl_hours=0.5, jwt_issuer="us", jwt_audience="them"
+            max_concurrent_refinements=3,
+            proposal_ttl_hours=0.5,
+            compact_logs_after_days=7,
+            keep_audit_days=90,
+            jwt_issuer="us",
+            jwt_audience="them",
         )
 
         engines = make_engines(settings, database.url, (SECRET,))
 
         assert engines.limits.concurrent_refinements == 3
         assert engines.limits.proposal_lifetime == timedelta(minutes=30)
+        assert engines.limits.uncompacted_lifetime == timedelta(days=7)
+        assert engines.limits.audit_lifetime == timedelta(days=90)
         assert engines.limits.unchecked_access <= timedelta(seconds=30)
         token, _ = engines.keys.issue(User(email="a@example.com", name="A", password_hash="").id, now())
         with pytest.raises(Unauthenticated):
