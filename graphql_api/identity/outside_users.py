@@ -2,6 +2,7 @@
 
 import hashlib
 import unicodedata
+from contextlib import suppress
 
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, exists, select
@@ -11,8 +12,8 @@ from graphql_api.identity.models import OutsideIdentity, User
 from graphql_api.identity.outside_tokens import Stranger
 from graphql_api.kit.database import Database, Session
 
-_ATTEMPTS = 3
-"""Of two first requests at once, the later finds the earlier's rows at its second attempt."""
+_RACES = 2
+"""Of two first requests at once, the later finds the earlier's rows when it looks again."""
 
 _UNVERIFIED_DOMAIN = "unverified.invalid"
 """Of the addresses of those whose provider verified none; no message can reach it (RFC 2606)."""
@@ -27,14 +28,15 @@ async def user_of(database: Database, stranger: Stranger) -> User:
     account that has no identity of this provider yet: whoever gets an address later does not get its former owner's
     account with it, and an address that nobody verified leads nowhere and is not kept.
     """
-    for attempt in range(_ATTEMPTS):
-        try:
-            async with database.transaction() as session:
-                return await _known(session, stranger) or await _join(session, stranger)
-        except IntegrityError:
-            if attempt == _ATTEMPTS - 1:
-                raise
-    raise AssertionError("The loop ends above.")
+    for _ in range(_RACES):
+        with suppress(IntegrityError):
+            return await _known_or_joined(database, stranger)
+    return await _known_or_joined(database, stranger)
+
+
+async def _known_or_joined(database: Database, stranger: Stranger) -> User:
+    async with database.transaction() as session:
+        return await _known(session, stranger) or await _join(session, stranger)
 
 
 async def _known(session: Session, stranger: Stranger) -> User | None:

@@ -95,9 +95,9 @@ class Provider:
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one request."""
-        await reader.readuntil(b"\r\n\r\n")
-        self.requests += 1
         try:
+            await reader.readuntil(b"\r\n\r\n")
+            self.requests += 1
             if self.is_silent:
                 await reader.read()  # until the other end gives up
                 return
@@ -105,7 +105,7 @@ class Provider:
             head = f"HTTP/1.1 {self.status}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
             writer.write(head.encode() + body)
             await writer.drain()
-        except ConnectionError:
+        except (ConnectionError, asyncio.IncompleteReadError):
             return  # the other end has had enough
         finally:
             writer.close()
