@@ -37,6 +37,7 @@ from graphql_api.runtimes.addresses import RuntimeAddress
 from graphql_api.runtimes.circuit import Circuit
 from graphql_api.runtimes.deepagents.adapter import DeepAgentsRuntime
 from graphql_api.runtimes.embedded.adapter import EmbeddedRuntime
+from graphql_api.runtimes.embedded.agents import AgentsRuntime, ExtraMissing
 from graphql_api.runtimes.guarded import GuardedRuntime
 from graphql_api.runtimes.langgraph.adapter import LangGraphRuntime
 from graphql_api.runtimes.lines import Patience
@@ -55,8 +56,18 @@ from graphql_api.transport.metrics import Metrics
 from graphql_api.transport.persisted import ManifestError, PersistedOperations, read_manifest
 from graphql_api.transport.requests import PREFLIGHT_HEADERS
 
+
+def _embedded(settings: Settings, _address: RuntimeAddress) -> AgentRuntime:
+    if settings.agent_model is None:
+        return EmbeddedRuntime(pace_seconds=settings.embedded_runtime_pace_ms / 1000)
+    try:
+        return AgentsRuntime(settings.agent_model)
+    except ExtraMissing as error:
+        raise SettingsError(f"AGENT_MODEL: {error}") from error
+
+
 RUNTIMES: Mapping[str, Callable[[Settings, RuntimeAddress], AgentRuntime]] = {
-    "embedded": lambda settings, _: EmbeddedRuntime(pace_seconds=settings.embedded_runtime_pace_ms / 1000),
+    "embedded": _embedded,
     "deepagents": lambda _, address: DeepAgentsRuntime(address),
     "langgraph": lambda _, address: LangGraphRuntime(address),
 }

@@ -52,6 +52,7 @@ class Settings(BaseSettings):
     runtime_token: SecretStr | None = None
     runtime_timeout: float = Field(default=1800, ge=1, le=7 * 24 * 3600)
     runtime_idle_timeout: float = Field(default=300, ge=1, le=7 * 24 * 3600)
+    agent_model: str | None = None
     embedded_runtime_pace_ms: float = Field(default=5, ge=0, le=10_000)
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535)
@@ -143,6 +144,14 @@ class Settings(BaseSettings):
         address = parse_runtime_url(value)
         if field.field_name == "deepagents_runtime_url" and address.adapter != DEEPAGENTS:
             raise ValueError(f"it is for {DEEPAGENTS} alone; set RUNTIME_URL")
+        return value
+
+    @field_validator("agent_model")
+    @classmethod
+    def _check_agent_model(cls, value: str | None) -> str | None:
+        provider, _, name = (value or "provider:name").partition(":")
+        if not provider or not name:
+            raise ValueError("it is a provider and a model; write openai:gpt-4.1-mini, anthropic:… or ollama:…")
         return value
 
     @field_validator("log_level")

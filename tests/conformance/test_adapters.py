@@ -8,7 +8,6 @@ import pytest
 from support.adapters import GIVEN, PROMPT, REMOTE, Adapter, Run, Stage, perform, request
 
 from graphql_api.events.records import NewEvent
-from graphql_api.runtimes.embedded.frames import FAILURE
 from graphql_api.runtimes.protocol import (
     FilesSnapshot,
     Resume,
@@ -81,7 +80,7 @@ class TestEvents:
 
     async def test_a_run_that_fails_says_why(self, stage: Stage) -> None:
         run = await perform(stage.runtime, request(f"[fail] {PROMPT}"))
-        assert FAILURE in str(run.end.error)
+        assert stage.adapter.failure in str(run.end.error)
 
 
 class TestFiles:
@@ -106,7 +105,7 @@ class TestFiles:
         run = await perform(stage.runtime, request(f"[fail] {PROMPT}"))
         snapshot = await stage.runtime.snapshot(run.thread)
         assert snapshot.status is ThreadStatus.FAILED
-        assert FAILURE in str(snapshot.error)
+        assert stage.adapter.failure in str(snapshot.error)
 
 
 class TestCapabilities:

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 from graphql_api.app import RUNTIMES, make_runtime
 from graphql_api.events.records import NewEvent
+from graphql_api.runtimes.embedded.frames import FAILURE
 from graphql_api.runtimes.fakes.recordings import Protocol
 from graphql_api.runtimes.fakes.server import FakeRuntime
 from graphql_api.runtimes.protocol import (
@@ -34,11 +35,13 @@ class Adapter:
         name: As `RUNTIME_URL` begins.
         protocol: Of the fake that stands in for its server; None when there is no server.
         endless: Makes a prompt's run last for longer than any test.
+        failure: What a run says that was asked to fail.
     """
 
     name: str
     protocol: Protocol | None
     endless: str
+    failure: str = FAILURE
 
     @asynccontextmanager
     async def runtime(self, **options: Any) -> AsyncIterator["Stage"]:  # noqa: ANN401 - FakeRuntime's

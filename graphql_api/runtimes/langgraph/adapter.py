@@ -12,7 +12,7 @@ import httpx
 import orjson
 
 from graphql_api.runtimes.addresses import RuntimeAddress
-from graphql_api.runtimes.http import calling, make_client
+from graphql_api.runtimes.http import calling, make_client, retrying
 from graphql_api.runtimes.langgraph.stream import Position, frames_of
 from graphql_api.runtimes.normalizing.endings import LOST, interrupt_of, run_ended
 from graphql_api.runtimes.normalizing.files import read_files
@@ -88,6 +88,12 @@ class LangGraphRuntime:
         Raises:
             RuntimeFailure: When the server refuses or can't be reached.
         """
+        async for attempt in retrying():
+            with attempt:
+                return await self._start(request)
+        raise AssertionError  # retrying() ends with a return or an error
+
+    async def _start(self, request: RunRequest) -> ThreadRef:
         order = {"thread_id": str(request.execution_id), "if_exists": "do_nothing"}
         thread_id = name_of(mapping_of(await self._ask("POST", "/threads", json=order)).get("thread_id"))
         if thread_id is None:
@@ -124,25 +130,10 @@ class LangGraphRuntime:
         Raises:
             RuntimeFailure: When the server can't be reached.
         """
-        state = await self._state(thread)
-        if state["status"] in _UNFINISHED:
-            return Snapshot(ThreadStatus.RUNNING)
-        if state["status"] == LOST:
-            return Snapshot(ThreadStatus.UNKNOWN)
-        values = state["values"]
-        ended = run_ended(
-            state["status"],
-            error=state["error"],
-            interrupts=dict(map(interrupt_of, state["interrupts"])),
-            summary=_last_words(values),
-        )
-        files = read_files(values["files"]) if isinstance(values.get("files"), Mapping) else None
-        return Snapshot(
-            ThreadStatus.COMPLETED if ended.error is None else ThreadStatus.FAILED,
-            None if files is None else {path: text for path, text in files.items() if isinstance(text, str)},
-            ended.summary,
-            ended.error,
-        )
+        async for attempt in retrying():
+            with attempt:
+                return _snapshot(await self._state(thread))
+        raise AssertionError  # retrying() ends with a return or an error
 
     async def cancel(self, thread: ThreadRef) -> bool:
         """Stop the run, and wait until it is; False when it is over or unknown."""
@@ -247,6 +238,27 @@ class _Conflict(RuntimeFailure):
 
 def _run_path(thread: ThreadRef) -> str:
     return f"/threads/{thread.thread_id}/runs/{thread.handle['run_id']}"
+
+
+def _snapshot(state: Mapping[str, Any]) -> Snapshot:
+    if state["status"] in _UNFINISHED:
+        return Snapshot(ThreadStatus.RUNNING)
+    if state["status"] == LOST:
+        return Snapshot(ThreadStatus.UNKNOWN)
+    values = state["values"]
+    ended = run_ended(
+        state["status"],
+        error=state["error"],
+        interrupts=dict(map(interrupt_of, state["interrupts"])),
+        summary=_last_words(values),
+    )
+    files = read_files(values["files"]) if isinstance(values.get("files"), Mapping) else None
+    return Snapshot(
+        ThreadStatus.COMPLETED if ended.error is None else ThreadStatus.FAILED,
+        None if files is None else {path: text for path, text in files.items() if isinstance(text, str)},
+        ended.summary,
+        ended.error,
+    )
 
 
 def _last_words(values: Mapping[str, Any]) -> str | None:

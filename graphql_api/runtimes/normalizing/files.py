@@ -7,6 +7,9 @@ from typing import Any
 
 from graphql_api.runtimes.normalizing.texts import mapping_of
 
+_SCRATCH = {"large_tool_results", "conversation_history"}
+"""Where deepagents puts aside what its context has no room for: what tools gave, and what was said."""
+
 
 def read_files(files: Any) -> dict[str, Any]:  # noqa: ANN401 - any JSON value
     """Read a map of files.
@@ -16,10 +19,11 @@ def read_files(files: Any) -> dict[str, Any]:  # noqa: ANN401 - any JSON value
             whose `content` is one of these; with `encoding: "base64"` the text is the base64 of UTF-8.
 
     Returns:
-        Texts by relative path, None for deleted files. What can't be read is given as it is: it is no text, so the
-        file is refused where snapshots are checked.
+        Texts by relative path, None for deleted files, without the agent's scratch paper. What can't be read is given
+        as it is: it is no text, so the file is refused where snapshots are checked.
     """
-    return {str(path).lstrip("/"): _content(file) for path, file in mapping_of(files).items()}
+    named = {str(path).lstrip("/"): file for path, file in mapping_of(files).items()}
+    return {path: _content(file) for path, file in named.items() if path.partition("/")[0] not in _SCRATCH}
 
 
 def _content(file: Any) -> Any:  # noqa: ANN401 - any JSON value

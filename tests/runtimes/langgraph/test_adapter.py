@@ -145,9 +145,6 @@ class TestStart:
     async def test_a_run_whose_answer_was_lost_is_found(self) -> None:
         request = asked()
         async with fake(Fault.FAILS_AFTER_START) as (server, runtime):
-            with pytest.raises(RuntimeFailure, match="500") as caught:
-                await runtime.start(request)
-            assert caught.value.is_retryable
             thread = await runtime.start(request)
             assert server.tries == {thread.thread_id: 1}
 
@@ -155,7 +152,7 @@ class TestStart:
         request = asked()
         path = f"/threads/{request.execution_id}/runs"
         answers = starting(request, JSONResponse({"detail": "busy"}, 409))
-        async with answering(answers) as (server, runtime):
+        async with answering(answers) as (_, runtime):
             with pytest.raises(RuntimeFailure, match="has no run") as caught:
                 await runtime.start(request)
             assert caught.value.is_retryable
@@ -163,7 +160,6 @@ class TestStart:
                 [{"run_id": "second", "created_at": "2026-02"}, {"run_id": "first", "created_at": "2026-01"}]
             )
             assert await runtime.start(request) == ThreadRef(str(request.execution_id), {"run_id": "first"})
-        assert [method for method, *_ in server.asked] == ["POST", "GET", "POST", "GET", "POST", "GET"]
 
     async def test_two_at_once_find_the_same_run(self) -> None:
         request = asked()
