@@ -48,6 +48,8 @@ UV_HASHES = {
     "manylinux_2_17_x86_64.manylinux2014_x86_64": "e18a57b8b352eb7c8feb317b9f6f533c8f0ad9673fd6cf34bbe3cf1a9f6a8984",
     "musllinux_1_1_x86_64": "29451c60f5e8b07403e0a175d5229efc36b0289b34143ff4aaa499a5dd52553a",
 }
+SCOPES = {"runtime": ["--no-dev"], "all": [], "agents": ["--group", "agents"]}
+"""What uv is asked to install, by scope; each scope has all that the one before it has."""
 PYPI = "https://pypi.org/simple"
 TIMEOUT_SECONDS = 30
 
@@ -210,9 +212,9 @@ def run_uv(uv: Path, *arguments: str) -> str:
 
 def install(uv: Path, scope: str) -> None:
     """Install what is locked. What only development needs is left in place when it isn't asked for."""
-    groups = [] if scope == "all" else ["--no-dev"]
+    groups, is_inexact = SCOPES[scope], scope == "runtime"
     if package_index() == PYPI:
-        run_uv(uv, "sync", "--frozen", *groups, *(["--inexact"] if groups else []))
+        run_uv(uv, "sync", "--frozen", *groups, *(["--inexact"] if is_inexact else []))
         return
     # A lock file holds PyPI's own addresses, which `uv sync --frozen` uses whatever the index is: where only a mirror
     # can be reached, the same versions are installed from it, checked against the same hashes.
@@ -221,7 +223,7 @@ def install(uv: Path, scope: str) -> None:
         requirements.flush()
         run_uv(uv, "venv", "--allow-existing", str(VENV))
         python = ["--python", str(VENV / "bin" / "python")]
-        verb = ["pip", "install", "-r"] if groups else ["pip", "sync"]
+        verb = ["pip", "install", "-r"] if is_inexact else ["pip", "sync"]
         run_uv(uv, *verb, requirements.name, "--require-hashes", *python)
         run_uv(uv, "pip", "install", "--no-deps", "--editable", ".", *python)
 
@@ -246,7 +248,8 @@ def recorded_stamp() -> str:
 def is_current(scope: str) -> bool:
     """Tell whether the environment is whole and holds what is locked."""
     alive = (VENV / "bin" / "python").exists() and (VENV / "pyvenv.cfg").exists()
-    return alive and recorded_stamp() in {expected_stamp("all"), expected_stamp(scope)}
+    names = list(SCOPES)
+    return alive and recorded_stamp() in map(expected_stamp, names[names.index(scope) :])
 
 
 def remove_what_uv_cannot_mend() -> None:
@@ -293,9 +296,10 @@ def main() -> int:
     parser.add_argument(
         "scope",
         nargs="?",
-        choices=["runtime", "all", "uv"],
+        choices=[*SCOPES, "uv"],
         default="runtime",
-        help="what the application needs (the default), what tests and checks need too, or only uv: prints its path",
+        help="what the application needs (the default), what tests and checks need too (all), what tests with real "
+        "agents and a real LangGraph Server need too (agents), or only uv: prints its path",
     )
     scope: str = parser.parse_args().scope
     try:

@@ -4,6 +4,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from support.agents import langgraph_dev
 from support.databases import Server
 from support.people import PASSWORD_HASH, MakeUser
 
@@ -87,3 +88,10 @@ def make_user(database: Database) -> MakeUser:
         return user
 
     return make
+
+
+@pytest.fixture(scope="session")
+def langgraph_dev_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Give the address of a real LangGraph Server, on a graph whose language model is scripted."""
+    with langgraph_dev(tmp_path_factory.mktemp("langgraph")) as url:
+        yield url

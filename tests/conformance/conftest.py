@@ -1,15 +1,8 @@
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 from support.adapters import ADAPTERS, Stage
-from support.agents import EMBEDDED_AGENTS, LANGGRAPH_DEV, embedded_agents, langgraph_dev, on_langgraph_dev
-
-
-@pytest.fixture(scope="session")
-def langgraph_dev_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Give the address of a real LangGraph Server, on a graph whose language model is scripted."""
-    with langgraph_dev(tmp_path_factory.mktemp("langgraph")) as url:
-        yield url
+from support.agents import EMBEDDED_AGENTS, LANGGRAPH_DEV, embedded_agents, on_langgraph_dev
 
 
 @pytest.fixture(params=[*ADAPTERS, EMBEDDED_AGENTS, LANGGRAPH_DEV], ids=lambda adapter: adapter.name)

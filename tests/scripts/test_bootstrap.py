@@ -215,6 +215,14 @@ class TestInstall:
         checkout.run("runtime", check=True)
         assert len(checkout.calls) == 1
 
+    def test_agents_add_to_all_and_cover_it(self, checkout: Checkout) -> None:
+        checkout.run("all", check=True)
+        checkout.run("agents", check=True)
+        assert checkout.calls[1:] == ["sync --frozen --group agents"]
+        checkout.run("all", check=True)
+        checkout.run(check=True)
+        assert len(checkout.calls) == 2
+
     @pytest.mark.parametrize("name", ["uv.lock", "pyproject.toml"])
     def test_a_changed_file_is_installed(self, checkout: Checkout, name: str) -> None:
         checkout.run(check=True)

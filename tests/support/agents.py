@@ -52,9 +52,9 @@ async def embedded_agents() -> AsyncIterator[Stage]:
 
 
 @asynccontextmanager
-async def on_langgraph_dev(url: str) -> AsyncIterator[Stage]:
+async def on_langgraph_dev(url: str, *, assistant: str = "agent") -> AsyncIterator[Stage]:
     """Give the adapter of a real LangGraph Server."""
-    runtime = make_runtime(quick_settings(runtime_url=f"langgraph+{url}?assistant=agent"))
+    runtime = make_runtime(quick_settings(runtime_url=f"langgraph+{url}?assistant={assistant}"))
     yield Stage(LANGGRAPH_DEV, runtime, None)
     await runtime.close()
 

@@ -178,17 +178,12 @@ class LangGraphRuntime:
         """Give the frames that a reader has not seen; none when the run is unknown."""
         # Without `stream_mode`, which would cost the events of subgraphs.
         headers = {"Accept": "text/event-stream", "Cache-Control": "no-store", "Last-Event-ID": position.before}
-        skip = position.skip
         async with calling(), self._client.stream("GET", f"{_run_path(thread)}/stream", headers=headers) as response:
             if response.status_code == httpx.codes.NOT_FOUND:
                 return
             await _refuse(response)
-            async with aclosing(frames_of(response)) as frames:
-                async for event_id, frame in frames:
-                    if skip > 0:
-                        skip -= 1
-                        continue
-                    position.pass_by(event_id)
+            async with aclosing(frames_of(response, position)) as frames:
+                async for frame in frames:
                     yield frame
 
     async def _end(self, thread: ThreadRef) -> Frame:

@@ -2,6 +2,7 @@ from collections.abc import AsyncIterator, Iterable
 
 import httpx
 import pytest
+from httpx_sse import ServerSentEvent
 
 from graphql_api.runtimes.langgraph.stream import REFUSED, Position, frames_of
 from graphql_api.runtimes.protocol import Frame
@@ -24,7 +25,7 @@ class Chunks(httpx.AsyncByteStream):
 
 async def read(*chunks: bytes) -> list[Frame]:
     response = httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=Chunks(chunks))
-    return [frame async for _, frame in frames_of(response, max_frame_bytes=MOST)]
+    return [frame async for frame in frames_of(response, Position(), max_frame_bytes=MOST)]
 
 
 def event(content: bytes, name: bytes = b"custom", number: int = 1) -> bytes:
@@ -64,7 +65,7 @@ class TestFrames:
 class TestRefusals:
     @pytest.mark.parametrize("content", [b"this is no JSON {", b"[" * 80])
     async def test_what_is_not_json_is_refused_and_the_stream_goes_on(self, content: bytes) -> None:
-        assert await read(event(content), event(b"2")) == [
+        assert await read(event(content), event(b"2", number=2)) == [
             Frame(REFUSED, {"event": "custom", "reason": "It is not JSON."}),
             Frame("custom", 2),
         ]
@@ -84,19 +85,47 @@ class TestRefusals:
         assert following == Frame("custom", 2)
 
 
+def sent(event_id: str, data: str = "x") -> ServerSentEvent:
+    return ServerSentEvent(event="custom", data=data, id=event_id)
+
+
 class TestPosition:
     async def test_at_the_beginning_nothing_was_read(self) -> None:
         assert (Position().before, Position().skip) == ("-1", 0)
 
     async def test_who_goes_on_does_so_before_all_that_share_the_last_id(self) -> None:
         position = Position()
-        for event_id in ("100-0", "102-0", "102-1", "102-1"):
-            position.pass_by(event_id)
+        for number, event_id in enumerate(("100-0", "102-0", "102-1", "102-1")):
+            assert position.pass_by(sent(event_id, str(number)))
         assert (position.before, position.skip) == ("101-0", 3)
 
     @pytest.mark.parametrize("event_id", ["", "seven", "9" * 5000])
     async def test_without_ids_all_is_passed_by_again(self, event_id: str) -> None:
         position = Position()
-        for _ in range(3):
-            position.pass_by(event_id)
+        assert all(position.pass_by(sent(event_id)) for _ in range(3))
         assert (position.before, position.skip) == ("-1", 3)
+
+    async def test_what_the_server_sends_twice_is_read_once(self) -> None:
+        position = Position()
+        kept = [sent("100-0", "a"), sent("101-0", "b"), sent("101-0", "c"), sent("103-0", "d")]
+        assert all(position.pass_by(event, 50.0) for event in kept)
+        assert not any(position.pass_by(event, 50.0) for event in kept[1:])
+        assert position.pass_by(sent("103-0", "e"), 50.0)
+        assert (position.before, position.skip) == ("102-0", 2)
+
+    async def test_within_a_millisecond_it_is_so_only_around_the_connection(self) -> None:
+        for connected_at, is_new in ((0.0, False), (None, False), (50.0, True)):
+            position = Position()
+            assert position.pass_by(sent("100-0"), connected_at)
+            assert position.pass_by(sent("100-0"), connected_at) is is_new
+
+    async def test_a_clock_that_goes_back_repeats_nothing(self) -> None:
+        position = Position()
+        assert all(position.pass_by(sent(event_id, event_id)) for event_id in ("100-0", "90-0", "91-0"))
+
+    async def test_the_server_tells_when_a_stream_began(self) -> None:
+        body = event(b"1", number=100) * 2
+        for date, count in (("Thu, 01 Jan 1970 00:00:00 GMT", 1), ("Thu, 01 Jan 1970 00:01:00 GMT", 2), ("soon", 1)):
+            headers = {"content-type": "text/event-stream", "date": date}
+            response = httpx.Response(200, headers=headers, stream=Chunks([body]))
+            assert len([frame async for frame in frames_of(response, Position())]) == count
