@@ -1,6 +1,7 @@
 """The journey in GraphiQL, in a real browser that reaches this machine and no other."""
 
 import os
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from graphql_api.kit import embedded_postgres
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
+ROOT = Path(__file__).parents[2]
 SCREENSHOT = os.environ.get("SCREENSHOT")
 """Where to keep a picture of the running subscription; the README shows it."""
 
@@ -80,4 +82,46 @@ class TestTheJourneyInGraphiQL:
             page.screenshot(str(tmp_path / "phone.png"))
 
             assert page.foreign == []
+            assert page.complaints == []
+
+
+class TestGraphiQL:
+    def test_opens_the_operation_of_a_link_and_runs_it_only_when_asked(self, address: str) -> None:
+        page_of_examples = (ROOT / "docs" / "examples" / "curl.md").read_text(encoding="utf-8")
+        (link,) = re.findall(r"<!-- graphiql -->\n```\nhttp://127.0.0.1:8080(.*)\n```", page_of_examples)
+        with graphiql() as page:
+            page.open(f"{address}{link}")
+
+            assert page.response() == ""
+            assert page.run("Preset")["template"]["name"] == "Multiple agents"
+            assert page.tabs()[:2] == ["Preset", "SignIn"]
+            page.reload()
+            assert page.tabs()[:3] == ["Preset", "SignIn", "CreateWorkflow"]
+            assert page.complaints == []
+
+    def test_the_explorer_writes_a_field_into_the_operation(self, address: str) -> None:
+        with graphiql() as page:
+            page.open(f"{address}/graphql#query=query%20Own%20%7B%20viewer%20%7B%20id%20%7D%20%7D")
+            page.press("Show GraphiQL Explorer")
+            page.choose("createdAt")
+            page.wait_for_operation("createdAt")
+            assert page.complaints == []
+
+    def test_an_error_is_readable_and_marked_where_it_is(self, address: str) -> None:
+        with graphiql(color_scheme="dark") as page:
+            page.open(f"{address}/graphql#query=query%20Wrong%20%7B%20viewer%20%7B%20nothing%20%7D%20%7D")
+            page.execute()
+            page.wait_for_response("Cannot query field", "'nothing'", "'User'", "VALIDATION_FAILED")
+            page.wait_for_mark()
+            assert page.is_dark()
+
+    def test_the_keys_are_told_and_work(self, address: str) -> None:
+        with graphiql() as page:
+            page.open(f"{address}/graphql#query=query%20Kind%20%7B%20__typename%20%7D")
+            page.press("Open short keys dialog")
+            assert "Execute query" in page.dialog()
+            page.type("Escape")
+            page.focus()
+            page.type("Control+Enter")
+            page.wait_for_response('"__typename": "Query"')
             assert page.complaints == []

@@ -1,18 +1,35 @@
 import asyncio
+import re
 from collections.abc import AsyncIterator
 
 import pytest
 from support.databases import Server
-from support.node import Workspace
+from support.node import ROOT, Workspace
 from support.server import quick_settings, site
 
 from graphql_api.identity import users
+
+
+def loop_of_the_readme() -> str:
+    """Make a module of the loop that the README prints."""
+    (loop,) = re.findall(r"```ts\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    return f"""import {{ createClient as create, type ClientOptions }} from "graphql-ws";
+type Event = {{ __typename: string; cursor: string; sequence: number }};
+type Client = {{ iterate(payload: object): AsyncIterable<{{ data?: {{ proposalEvents: Event }} }}> }};
+const createClient = (options: ClientOptions) => create(options) as unknown as Client;
+const query = `subscription($proposalId: ID!, $after: EventCursor) {{
+  proposalEvents(proposalId: $proposalId, after: $after) {{ __typename cursor sequence }}
+}}`;
+export async function follow(url: string, connectionParams: {{}}, proposalId: string, show: (event: Event) => void) {{
+{loop}}}
+"""
 
 
 @pytest.fixture(scope="session")
 async def workspace(anyio_backend: str, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """The clients and the examples, with the types that graphql-codegen and relay-compiler make from the schema."""
     workspace = Workspace(tmp_path_factory.mktemp("clients"))
+    (workspace.clients / "readme.ts").write_text(loop_of_the_readme(), encoding="utf-8")
     await asyncio.gather(
         workspace.run("graphql-codegen", "--config", "codegen.ts", cwd=workspace.examples),
         workspace.run("relay-compiler", "relay.config.json", cwd=workspace.clients / "relay"),

@@ -2,6 +2,7 @@
 import * as apollo from "../../docs/examples/apollo/client";
 import { Watch } from "../../docs/examples/documents";
 import * as urql from "../../docs/examples/urql/client";
+import * as readme from "./readme";
 import { url } from "./setup";
 
 const token = () => process.env.TOKEN;
@@ -31,7 +32,14 @@ async function followWithUrql() {
   tell("urql-sse", "end");
 }
 
+async function followAsInTheReadme() {
+  const headers = { Authorization: `Bearer ${token()}` };
+  await readme.follow(url.replace("http", "ws"), headers, proposalId, (event) => tell("readme", event));
+  tell("readme", "end");
+}
+
 await Promise.all([
+  followAsInTheReadme(),
   followWithApollo("apollo-websocket", apollo.orchestrator),
   followWithApollo("apollo-multipart", apollo.orchestratorOverHttp),
   followWithUrql(),

@@ -1,7 +1,12 @@
 """The examples of docs/examples that are programs, run as they stand."""
 
+import asyncio
+import os
+import re
+from asyncio.subprocess import PIPE, STDOUT
+
 import pytest
-from support.node import Workspace
+from support.node import ROOT, Workspace
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(400)]
 
@@ -18,3 +23,23 @@ class TestApollo:
         assert lines[0] == "1 ProposalQueued"
         assert lines[-1].endswith(" ProposalCompleted")
         assert len(lines) > 20
+
+
+class TestCurl:
+    async def test_the_commands_do_what_the_page_says(self, address: str) -> None:
+        page = (ROOT / "docs" / "examples" / "curl.md").read_text(encoding="utf-8")
+        commands = re.findall(r"<!-- run -->\n```sh\n(.*?)```", page, re.DOTALL)
+        assert len(commands) == 2
+        process = await asyncio.create_subprocess_exec(
+            *("sh", "-euc", "\n".join(commands)),
+            env={**os.environ, "ORCHESTRATOR_URL": address},
+            stdout=PIPE,
+            stderr=STDOUT,
+        )
+        said = (await process.communicate())[0].decode()
+
+        assert process.returncode == 0, said
+        assert re.search(r'"viewer": ?\{"name": ?"Demo"\}', said), said
+        events = re.findall(r'"__typename": ?"(\w+)"', said)
+        assert (events[0], events[-1]) == ("ProposalQueued", "ProposalCompleted")
+        assert "event: complete" in said

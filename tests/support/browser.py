@@ -2,10 +2,11 @@
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import pytest
@@ -105,6 +106,48 @@ class GraphiQLPage:
         """Read the response."""
         return str(self._page.evaluate(f"name => ({_MODEL})(name).getValue()", "response.json"))
 
+    def reload(self) -> None:
+        """Load the page once more."""
+        self._page.reload()
+        self._page.wait_for_function(_IS_LOADED)
+
+    def tabs(self) -> list[str]:
+        """Name the tabs, from the left."""
+        return self._page.locator(".graphiql-tab-button").all_inner_texts()
+
+    def press(self, label: str) -> None:
+        """Press a button of the sidebar."""
+        self._page.get_by_role("button", name=label).click()
+
+    def choose(self, field: str) -> None:
+        """Choose a field in the explorer."""
+        self._page.locator(".graphiql-plugin").get_by_text(field, exact=True).first.click()
+
+    def wait_for_operation(self, text: str) -> None:
+        """Wait until a text is in the operation."""
+        self._page.wait_for_function(f"text => ({_MODEL})('operation.graphql').getValue().includes(text)", arg=text)
+
+    def wait_for_mark(self) -> None:
+        """Wait until something in the operation is underlined as an error."""
+        self._page.locator(".graphiql-query-editor .squiggly-error").first.wait_for(state="attached")
+
+    def is_dark(self) -> bool:
+        """Tell whether light stands on dark."""
+        look = "() => getComputedStyle(document.querySelector('.graphiql-container')).backgroundColor"
+        return sum(map(int, re.findall(r"\d+", str(self._page.evaluate(look)))[:3])) < 3 * 128
+
+    def dialog(self) -> str:
+        """Read the dialog that is open."""
+        return self._page.get_by_role("dialog").inner_text()
+
+    def focus(self) -> None:
+        """Put the cursor into the operation."""
+        self._page.locator(".graphiql-query-editor .view-line").first.click()
+
+    def type(self, keys: str) -> None:
+        """Type on the keyboard."""
+        self._page.keyboard.press(keys)
+
     def screenshot(self, path: str) -> None:
         """Keep what is to be seen."""
         self._page.screenshot(path=path)
@@ -121,11 +164,13 @@ class GraphiQLPage:
 
 
 @contextmanager
-def graphiql(*, width: int = 1400, height: int = 900) -> Iterator[GraphiQLPage]:
+def graphiql(
+    *, width: int = 1400, height: int = 900, color_scheme: Literal["dark", "light"] = "light"
+) -> Iterator[GraphiQLPage]:
     """Open a browser of its own, with nothing stored, which finds no other machine."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=list(FLAGS))
-        context = browser.new_context(viewport={"width": width, "height": height})
+        context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=color_scheme)
         try:
             yield GraphiQLPage(context.new_page())
         finally:

@@ -12,6 +12,7 @@ import { Carried, TOKEN } from "./carry.js";
 import { config } from "./config.js";
 import { createFetcher } from "./fetcher.js";
 import { journey } from "./journey.js";
+import { linked } from "./link.js";
 
 // Other GraphiQLs on this host keep their tabs under "graphiql:".
 const storage = createLocalStorage({ namespace: "orchestrator" });
@@ -21,7 +22,11 @@ const plugins = [HISTORY_PLUGIN, explorerPlugin()];
 
 // By itself GraphiQL leaves out the first tab's variables, and opens a tab twice that was changed just before a reload.
 const stored = JSON.parse(storage.getItem("graphiql:tabState"));
-const shown = stored?.tabs[stored.activeTabIndex] ?? journey[0];
+const link = linked(location.hash);
+const shown = link ?? stored?.tabs[stored.activeTabIndex] ?? journey[0];
+// From here on the tabs are kept in the browser: a reload must not bring the link's once more.
+if (link) history.replaceState(null, "", location.pathname);
+addEventListener("hashchange", () => linked(location.hash) && location.reload());
 
 /** Write the token into the headers editor of the tab that is shown, where it still waits for one. */
 function SignedIn({ signIns }) {
@@ -54,7 +59,7 @@ function App() {
       fetcher={fetcher}
       storage={storage}
       plugins={plugins}
-      defaultTabs={journey}
+      defaultTabs={link ? [link, ...journey] : journey}
       initialQuery={shown.query ?? ""}
       initialVariables={shown.variables ?? ""}
       defaultHeaders={headers}

@@ -1,0 +1,69 @@
+"""The Python example: its types from ariadne-codegen, its program against the server."""
+
+import asyncio
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from asyncio.subprocess import PIPE, STDOUT
+from pathlib import Path
+
+import pytest
+from support.node import CACHE, ROOT
+
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(400)]
+
+EXAMPLE = ROOT / "docs" / "examples" / "python"
+
+
+class Project:
+    """A copy of the example, laid out as in the repository, in an environment of its own.
+
+    Args:
+        root: Where `schema.graphql` is.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.directory = root / "docs" / "examples" / "python"
+        shutil.copytree(EXAMPLE, self.directory)
+        shutil.copy(ROOT / "schema.graphql", root)
+        digest = hashlib.sha256((EXAMPLE / "uv.lock").read_bytes() + sys.version.encode()).hexdigest()[:20]
+        own = {"VIRTUAL_ENV": "", "PYTHONPATH": "", "UV_PROJECT_ENVIRONMENT": str(CACHE / f"python-{digest}")}
+        self._environment = {**os.environ, **own}
+        bootstrap = [sys.executable, "-I", str(ROOT / "scripts" / "bootstrap.py"), "uv"]
+        self._uv = subprocess.run(bootstrap, check=True, capture_output=True, text=True).stdout.strip()
+
+    async def run(self, *command: str, **environment: str) -> str:
+        """Run a command of the environment to its end, which must be a good one; give what it said."""
+        process = await asyncio.create_subprocess_exec(
+            *(self._uv, "run", "--frozen", "--quiet", "--python", sys.executable, *command),
+            cwd=self.directory,
+            env={**self._environment, **environment},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=PIPE,
+            stderr=STDOUT,
+        )
+        said, _ = await process.communicate()
+        assert process.returncode == 0, said.decode()
+        return said.decode()
+
+
+@pytest.fixture(scope="module")
+async def project(anyio_backend: str, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    project = Project(tmp_path_factory.mktemp("python"))
+    await project.run("ariadne-codegen")
+    return project
+
+
+class TestPython:
+    async def test_its_types_are_strict(self, project: Project) -> None:
+        await project.run("mypy", "--strict", "follow.py")
+
+    async def test_runs_from_signing_in_to_the_end_of_the_work(self, project: Project, address: str) -> None:
+        lines = (await project.run("follow.py", ORCHESTRATOR_URL=address)).splitlines()
+
+        *events, review = lines
+        assert [int(line.split()[0]) for line in events] == list(range(1, len(events) + 1))
+        assert (events[0], events[-1].split()[1]) == ("1 ProposalQueued", "ProposalCompleted")
+        assert review == "COMPLETED"
