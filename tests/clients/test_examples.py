@@ -43,3 +43,18 @@ class TestCurl:
         events = re.findall(r'"__typename": ?"(\w+)"', said)
         assert (events[0], events[-1]) == ("ProposalQueued", "ProposalCompleted")
         assert "event: complete" in said
+
+
+class TestTheGuide:
+    def test_prints_what_the_examples_do(self) -> None:
+        guide = (ROOT / "docs" / "guide" / "front-ends.md").read_text(encoding="utf-8")
+        snippets = re.findall(r"<!-- examples: (\S+) -->\n```ts\n(.*?)```", guide, re.DOTALL)
+
+        assert len(snippets) == guide.count("```ts")
+        for name, snippet in snippets:
+            example = (ROOT / "docs" / "examples" / name).read_text(encoding="utf-8")
+            assert without_indent(snippet) in without_indent(example), snippet
+
+
+def without_indent(text: str) -> str:
+    return "\n".join(line.strip() for line in text.strip().splitlines())

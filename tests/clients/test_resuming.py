@@ -120,7 +120,7 @@ async def watching(workspace: Workspace, client: GraphQLClient, *, port: int) ->
         reading = asyncio.create_task(watched.read(process))
         try:
             yield watched
-            await asyncio.wait_for(reading, WAIT_SECONDS)
+            await asyncio.wait_for(reading, WAIT_SECONDS * 2)
         finally:
             reading.cancel()
     await watched.check()
@@ -133,7 +133,7 @@ class TestResuming:
                 for count in (3, 12):
                     await watched.reaches(count)
                     proxy.cut()
-            assert proxy.carried >= len(CLIENTS) * 3
+            assert proxy.carried >= len(CLIENTS) * 2  # a later cut may find the log read to its end
 
     async def test_after_an_outage_of_six_seconds(self, workspace: Workspace, api: Api, client: GraphQLClient) -> None:
         async with proxied(api.port) as proxy, watching(workspace, client, port=proxy.port) as watched:
