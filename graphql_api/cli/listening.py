@@ -24,6 +24,8 @@ GRACE_SECONDS = 5
 STREAM_GRACE_SECONDS = 1
 """After this long, answers that have begun break off: they are streams, which would not end by themselves."""
 
+MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -105,9 +107,12 @@ class Server(uvicorn.Server):
     Args:
         app: What is served.
         announce: Called once connections are taken.
+        max_message_bytes: Of a message over WebSocket; a larger one closes it with 1009.
     """
 
-    def __init__(self, app: ASGIApp, announce: Callable[[], None]) -> None:
+    def __init__(
+        self, app: ASGIApp, announce: Callable[[], None], *, max_message_bytes: int = MAX_MESSAGE_BYTES
+    ) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -118,6 +123,7 @@ class Server(uvicorn.Server):
                 server_header=False,
                 timeout_graceful_shutdown=GRACE_SECONDS,
                 ws=BatchingProtocol,
+                ws_max_size=max_message_bytes,
                 # Events are small, and each connection's window would cost hundreds of kilobytes.
                 ws_per_message_deflate=False,
             )

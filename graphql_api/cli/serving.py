@@ -13,6 +13,7 @@ import structlog
 import typer
 from rich.console import Console
 from sqlalchemy import URL
+from starlette.applications import Starlette
 from uvicorn.loops.auto import auto_loop_factory
 
 from graphql_api import app
@@ -108,6 +109,13 @@ def _engines(settings: Settings, url: URL, keys: tuple[str, ...]) -> Engines:
         raise places.wrong_setting(error) from error
 
 
+def _application(settings: Settings, engines: Engines, **options: Any) -> Starlette:  # noqa: ANN401 - those of make_app
+    try:
+        return app.make_app(settings, engines, **options)
+    except SettingsError as error:
+        raise places.wrong_setting(error) from error
+
+
 async def _serve_everything(
     settings: Settings, url: URL, keys: tuple[str, ...], host: str, sockets: list[socket]
 ) -> None:
@@ -129,8 +137,8 @@ async def _serve_everything(
             is_open=host not in _LOCAL_HOSTS,
         )
 
-    application = app.make_app(settings, engines, with_worker=True, authorization=authorization)
-    await listening.Server(application, announce).serve(sockets)
+    application = _application(settings, engines, with_worker=True, authorization=authorization)
+    await listening.Server(application, announce, max_message_bytes=settings.max_body_bytes).serve(sockets)
 
 
 async def _serve_api(settings: Settings, url: URL, host: str, sockets: list[socket]) -> None:
@@ -141,7 +149,8 @@ async def _serve_api(settings: Settings, url: URL, host: str, sockets: list[sock
     def announce() -> None:
         _log.info("listening", url=_address(host, sockets), environment=settings.environment.value)
 
-    await listening.Server(app.make_app(settings, engines), announce).serve(sockets)
+    application = _application(settings, engines)
+    await listening.Server(application, announce, max_message_bytes=settings.max_body_bytes).serve(sockets)
     _log.info("stopped")
 
 
