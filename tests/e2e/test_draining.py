@@ -3,7 +3,7 @@
 import asyncio
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -15,6 +15,7 @@ from support.people import PASSWORD
 from support.processes import Process, answers, free_port, started
 from support.sockets import connected
 from support.waiting import WAIT_SECONDS, until
+from websockets.exceptions import ConnectionClosedError
 
 from graphql_api.identity import users
 from graphql_api.kit.database import Database
@@ -121,6 +122,30 @@ class TestApi:
         assert await ending == 0
         assert not serving.process.said('"level":"error"')
         assert not serving.process.said("Traceback")
+
+    async def test_two_hundred_streams_hold_it_up_no_longer_than_one(self, serving: Serving) -> None:
+        async with AsyncExitStack() as stack:
+            streams = [await stack.enter_async_context(serving.streaming(STREAMS[n % 2])) for n in range(100)]
+            url = serving.client.address.replace("http", "ws", 1) + "/graphql"
+            socket = await stack.enter_async_context(connected(url, serving.client.token))
+            for _ in range(100):
+                await socket.subscribe(WATCH, {"id": serving.workflow})
+                await socket.next()
+            ending = asyncio.create_task(serving.ends())
+
+            rests = await asyncio.gather(*(rest_of(pieces) for pieces in streams))
+            assert await socket.close_code() == 1012
+        assert not [rest for rest in rests if "complete" in rest]
+        assert await ending == 0
+
+    async def test_a_socket_takes_no_larger_messages_than_requests_may_be(self, serving: Serving) -> None:
+        url = serving.client.address.replace("http", "ws", 1) + "/graphql"
+        with pytest.raises(ConnectionClosedError) as closed:
+            async with connected(url, serving.client.token) as ws:
+                await ws.send({"type": "ping", "payload": {"padding": "x" * 5 * 1024 * 1024}})
+                await ws.receive()
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1009
 
     async def test_a_request_that_is_being_answered_is_answered(self, serving: Serving) -> None:
         async with serving.database.transaction() as session:
