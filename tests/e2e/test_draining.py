@@ -140,10 +140,14 @@ class TestApi:
 
     async def test_a_socket_takes_no_larger_messages_than_requests_may_be(self, serving: Serving) -> None:
         url = serving.client.address.replace("http", "ws", 1) + "/graphql"
-        with pytest.raises(ConnectionClosedError) as closed:
+
+        async def say_too_much() -> None:
             async with connected(url, serving.client.token) as ws:
                 await ws.send({"type": "ping", "payload": {"padding": "x" * 5 * 1024 * 1024}})
                 await ws.receive()
+
+        with pytest.raises(ConnectionClosedError) as closed:
+            await say_too_much()
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 1009
 
