@@ -119,7 +119,7 @@ class Progress:
     def _is_repeated(self, item: Normalized) -> bool:
         """Tell whether something is stored already that is told once, and remember it."""
         if isinstance(item, FilesSnapshot):
-            self.has_files = True
+            self.has_files = self.has_files or bool(item.files)
             return False
         if isinstance(item, MessageDelta):
             return ("AgentMessageCompleted", storable_text(item.message_id)) in self.told
