@@ -88,7 +88,28 @@ async def ada(studio: Studio) -> Api:
     return ada
 
 
+EXACTLY = {
+    "workflows(first: $n) { nodes { name owner { name } latestVersion { number } draft { fileCount } } }": 7,
+    "workflows(first: $n) { totalCount nodes { name members { role user { name } } lock { holder { name } } } }": 6,
+    "workflows(first: $n) { nodes { productionVersion { number publishedBy { name } } proposals { totalCount } } }": 6,
+    "workflows(first: $n) { nodes { versions { nodes { number notes fileCount } } } }": 4,
+    "workflows(first: $n) { nodes { auditLog(first: 5) { nodes { action actor { name } } } } }": 4,
+    "workflows(first: $n) { nodes { events(first: 5) { nodes { __typename sequence } } eventHead } }": 4,
+    "proposals(first: $n) { nodes { status prompt workflow { name } createdBy { name } usage { totalTokens } } }": 5,
+    "proposals(first: $n) { totalCount nodes { draft { revision fileCount } } }": 4,
+}
+"""Statements of the lists that clients show; a page of one costs what a page of fifty does."""
+
+
 class TestLists:
+    @pytest.mark.parametrize(("selection", "exactly"), EXACTLY.items())
+    async def test_what_clients_show_costs_so_many_statements_whatever_the_rows(
+        self, studio: Studio, ada: Api, selection: str, exactly: int
+    ) -> None:
+        document = f"query ($n: Int) {{ {selection} }}"
+        for rows in (1, FEW, MANY):
+            assert len(await statements_of(studio, ada, document, n=rows)) == exactly
+
     @pytest.mark.parametrize(("name", "most"), [("workflows", 150), ("proposals", 45)])
     async def test_cost_the_same_for_few_and_for_many(self, studio: Studio, ada: Api, name: str, most: int) -> None:
         document = f"query ($n: Int) {LISTS[name]}"
