@@ -57,7 +57,7 @@ async def lost_access(database: Database, claims: Collection[Claim]) -> dict[Cla
     members = select(WorkflowMember.user_id, WorkflowMember.workflow_id).where(
         col(WorkflowMember.user_id).in_(people), col(WorkflowMember.workflow_id).in_(workflows)
     )
-    async with database.transaction() as session:
+    async with database.reading() as session:
         admins = await users.able(session, people)
         seen = set((await session.exec(there)).all())
         memberships = set((await session.exec(members)).all())

@@ -96,7 +96,7 @@ async def workflows(
         SortKey(Workflow.id, "id", UUID, is_descending=is_descending),
     ]
     found = await _page(context, query, keys, page)
-    async with context.database.transaction() as session:
+    async with context.database.reading() as session:
         roles = await access.roles_of(session, context.actor, [row.id for row in found.rows])
     return replace(found, rows=[(row, roles.get(row.id, AccessRole.VIEWER)) for row in found.rows])
 
@@ -171,11 +171,11 @@ async def of_workflows(context: Context, wanted: WorkflowList, workflow_ids: Seq
         async with lock:
             if not counts:
                 counts.update(dict.fromkeys(workflow_ids, 0))
-                async with context.database.transaction() as session:
+                async with context.database.reading() as session:
                     counts.update(await count_by(session, query, parent, workflow_ids))
         return counts[workflow_id]
 
-    async with context.database.transaction() as session:
+    async with context.database.reading() as session:
         return await read_pages(session, query, parent, workflow_ids, wanted.keys, wanted.page, count)
 
 
@@ -188,10 +188,10 @@ async def seen_proposals(context: Context, wanted: Proposals) -> Page[Proposal]:
 
 async def _page(context: Context, query: Select[Any], keys: Sequence[SortKey], page: PageRequest) -> Page[Any]:
     async def count() -> int:
-        async with context.database.transaction() as session:
+        async with context.database.reading() as session:
             return await count_rows(session, query)
 
-    async with context.database.transaction() as session:
+    async with context.database.reading() as session:
         return await read_page(session, query, keys, page, count)
 
 

@@ -80,7 +80,7 @@ class Loaders:
 
     def _loader(self, read: Callable[[Session, list[Key]], Awaitable[Mapping[Key, Value]]]) -> DataLoader[Key, Any]:
         async def load(keys: list[Key]) -> Sequence[Value | None]:
-            async with self._context.database.transaction() as session:
+            async with self._context.database.reading() as session:
                 found = await read(session, list(dict.fromkeys(keys)))
             return [found.get(key) for key in keys]
 

@@ -160,7 +160,7 @@ class EventLog:
             .order_by(col(Event.sequence))
             .limit(limit)
         )
-        async with self._database.transaction() as session:
+        async with self._database.reading() as session:
             # Rows first: what leaves them meanwhile is found in the chunks, and not the other way round.
             rows = [_stored(row) for row in await session.exec(query)]
             if rows and rows[0].sequence == after + 1:
@@ -177,7 +177,7 @@ class EventLog:
             .where(col(Event.subject_id).in_(subjects), col(Event.sequence) <= limit)
             .order_by(col(Event.subject_id), col(Event.sequence))
         )
-        async with self._database.transaction() as session:
+        async with self._database.reading() as session:
             for row in await session.exec(query):
                 pages[row.subject_id].append(_stored(row))
             behind = [subject for subject, page in pages.items() if not page or page[0].sequence > 1]
@@ -192,7 +192,7 @@ class EventLog:
     async def heads(self, subjects: Collection[UUID]) -> dict[UUID, int]:
         """Read how far logs are; a subject without one is left out."""
         query = select(Log.subject_id, Log.last_sequence).where(col(Log.subject_id).in_(subjects))
-        async with self._database.transaction() as session:
+        async with self._database.reading() as session:
             return dict((await session.exec(query)).all())
 
     async def check_position(self, subject: UUID, sequence: int) -> None:

@@ -13,7 +13,7 @@ def user_loader(database: Database) -> DataLoader[UUID, models.User]:
     """Make a loader of users by key; it remembers nothing, so that a subscription never shows an old state."""
 
     async def load(ids: list[UUID]) -> Sequence[models.User]:
-        async with database.transaction() as session:
+        async with database.reading() as session:
             found = await users.by_ids(session, set(ids))
         return [found[id_] for id_ in ids]
 

@@ -45,7 +45,7 @@ class Presence:
         """End the connections of those who were disabled; one statement for all who are here."""
         if not self._open:
             return
-        async with database.transaction() as session:
+        async with database.reading() as session:
             disabled = await disabled_among(session, list(self._open))
         leaving = [leave for user_id in disabled for leave in self._open.get(user_id, ())]
         await asyncio.gather(*(self._end(leave) for leave in leaving))
