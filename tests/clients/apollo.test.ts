@@ -1,7 +1,9 @@
 import { strict as assert } from "node:assert";
+import { createHash } from "node:crypto";
 import { after, before, test } from "node:test";
 
-import { ApolloClient, ApolloLink, CombinedGraphQLErrors, InMemoryCache, gql } from "@apollo/client";
+import { ApolloClient, ApolloLink, CombinedGraphQLErrors, HttpLink, InMemoryCache, gql } from "@apollo/client";
+import { PersistedQueryLink } from "@apollo/client/link/persisted-queries";
 import { of } from "rxjs";
 
 import { orchestrator, orchestratorOverHttp } from "../../docs/examples/apollo/client";
@@ -147,4 +149,25 @@ test("Apollo: the resume link drops what was seen and asks for what comes later"
   );
   assert.deepEqual(seen, [1, 2, 2, 3]);
   assert.deepEqual(asked, { proposalId: "any", after: "cursor 3" });
+});
+
+test("Apollo: a persisted query is sent by its hash, and its text once", async () => {
+  const sha256 = (text: string) => createHash("sha256").update(text).digest("hex");
+  const sent: boolean[] = [];
+  const http = new HttpLink({
+    uri: url,
+    fetch: (input, init) => {
+      sent.push("query" in JSON.parse(init!.body as string));
+      return fetch(input, init);
+    },
+  });
+  const headers = { authorization: `Bearer ${token}` };
+  const ask = () =>
+    new ApolloClient({ link: new PersistedQueryLink({ sha256 }).concat(http), cache: new InMemoryCache() }).query({
+      query: gql`query PersistedViewer { viewer { name } }`,
+      context: { headers },
+    });
+  assert.deepEqual((await ask()).data, { viewer: { __typename: "User", name: "Demo" } });
+  assert.equal((await ask()).error, undefined);
+  assert.deepEqual(sent, [false, true, false]);
 });
