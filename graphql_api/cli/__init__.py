@@ -14,7 +14,7 @@ from typing import Annotated, NamedTuple, NoReturn
 import typer
 
 from graphql_api.cli.examples import Runnable
-from graphql_api.cli.problems import Problem
+from graphql_api.cli.problems import Problem, say_error
 
 HELP = """The control plane for AI-agent workflows: one GraphQL API with subscriptions.
 
@@ -22,6 +22,7 @@ HELP = """The control plane for AI-agent workflows: one GraphQL API with subscri
 Begin here:
   orchestrator dev    serves everything on this machine
   orchestrator demo   in another terminal: the whole journey, live
+  orchestrator watch  the newest proposal, while an agent works on it
 
 \b
 In production:
@@ -44,6 +45,8 @@ class _Command(NamedTuple):
 _COMMANDS = {
     "dev": _Command("serving", "Serve everything on this machine, in one process."),
     "demo": _Command("demo", "Walk the whole journey through the API, live."),
+    "watch": _Command("following", "Follow what an agent does for a proposal, live."),
+    "tail": _Command("following", "Follow what happens to a workflow, live."),
     "serve": _Command("serving", "Serve the API, for production."),
     "worker": _Command("serving", "Run agents in the background, for production."),
     "db": _Command("db", "Migrate the database's schema, or check it."),
@@ -67,8 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     try:
         _assemble(_words(typed))(args=typed, prog_name="orchestrator")
     except Problem as problem:
-        typer.secho("Error: ", fg=typer.colors.RED, bold=True, err=True, nl=False)
-        typer.echo(str(problem), err=True)
+        say_error(str(problem))
         raise SystemExit(1) from None
     raise SystemExit(0)
 

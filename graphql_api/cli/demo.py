@@ -1,27 +1,19 @@
 """`orchestrator demo`: the whole journey through the public API."""
 
 import asyncio
-import os
-import sys
-from collections.abc import AsyncIterator
-from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
-from io import TextIOWrapper
+from contextlib import AbstractContextManager, nullcontext
 from typing import Annotated
 from uuid import uuid4
 
 import typer
-from rich.console import Console
 
-from graphql_api.cli import demo_account, passwords
-from graphql_api.cli import demo_documents as documents
-from graphql_api.cli.banner import DEFAULT_URL
-from graphql_api.cli.demo_client import Answer, DemoClient, checked_url
+from graphql_api.cli import documents, signing_in, terminal
+from graphql_api.cli.api_client import Answer, ApiClient
 from graphql_api.cli.demo_live import LiveView
 from graphql_api.cli.demo_view import JsonView, LineView, Outcome, Step, View
 from graphql_api.cli.examples import Runnable, examples
 from graphql_api.cli.problems import Problem
 
-_INTERRUPTED = 130
 _TEMPLATE = "multi-agent"
 _NAME = "Release notes"
 _PROMPT = "Add a Release Writer who groups the changes by theme and a Fact Checker who verifies every claim."
@@ -29,8 +21,8 @@ _PROMPT = "Add a Release Writer who groups the changes by theme and a Fact Check
 
 def demo(
     *,
-    url: Annotated[str, typer.Option(help="The GraphQL endpoint.")] = f"{DEFAULT_URL}/graphql",
-    email: Annotated[str, typer.Option(help="Who signs in; the password of others is asked for.")] = demo_account.EMAIL,
+    url: signing_in.Url = signing_in.DEFAULT_ENDPOINT,
+    email: signing_in.Email = None,
     prompt: Annotated[str, typer.Option(help="What the agent is asked for.")] = _PROMPT,
     json: Annotated[bool, typer.Option("--json", help="One JSON object per step and event.")] = False,
 ) -> None:
@@ -39,20 +31,10 @@ def demo(
     Signs in, creates a workflow from a template, asks the agent for a change, shows what it does as it does it,
     approves the proposal, publishes the draft and deploys the version. What it made stays there to look at.
     """
-    if isinstance(sys.stdout, TextIOWrapper):
-        # A pipe may take no more than ASCII, and that is no reason to stop.
-        sys.stdout.reconfigure(errors="replace")
-    url = checked_url(url)
-    password = (
-        demo_account.PASSWORD if email == demo_account.EMAIL else passwords.ask(f"Password of {email}", is_new=False)
-    )
-    view, drawing = _view(url, is_json=json)
-    try:
-        with drawing:
-            asyncio.run(_walk(view, url, (email, password), prompt))
-    except KeyboardInterrupt:
-        typer.echo("Interrupted. What the agent was asked for goes on without a watcher.", err=True)
-        raise typer.Exit(_INTERRUPTED) from None
+    account = signing_in.account(url, email)
+    view, drawing = _view(account.url, is_json=json)
+    with terminal.interruptible("Interrupted. What the agent was asked for goes on without a watcher."), drawing:
+        asyncio.run(_walk(view, account, prompt))
 
 
 COMMANDS = {
@@ -70,26 +52,16 @@ COMMANDS = {
 def _view(url: str, *, is_json: bool) -> tuple[View, AbstractContextManager[object]]:
     if is_json:
         return JsonView(), nullcontext()
-    console = Console(highlight=False)
-    if not console.is_terminal or os.environ.get("TERM") == "dumb":
+    if not terminal.can_draw():
         return LineView(), nullcontext()
-    live = LiveView(console, url)
+    live = LiveView(terminal.console(), url)
     return live, live
 
 
-@asynccontextmanager
-async def _client(url: str) -> AsyncIterator[DemoClient]:
-    client = DemoClient(url)
-    try:
-        yield client
-    finally:
-        await client.close()
-
-
-async def _walk(view: View, url: str, account: tuple[str, str], prompt: str) -> None:
-    async with _client(url) as client:
+async def _walk(view: View, account: signing_in.Account, prompt: str) -> None:
+    async with signing_in.client_of(account) as client:
         view.begin(Step.SIGN_IN)
-        user = await client.sign_in(*account)
+        user = await signing_in.sign_in(client, account)
         view.end(Step.SIGN_IN, f"{user['name']} <{user['email']}>", user=user)
         workflow = await _create(client, view)
         proposal = await _refine(client, view, workflow, prompt)
@@ -98,7 +70,7 @@ async def _walk(view: View, url: str, account: tuple[str, str], prompt: str) -> 
         view.finish(await _release(client, view, workflow))
 
 
-async def _create(client: DemoClient, view: View) -> Answer:
+async def _create(client: ApiClient, view: View) -> Answer:
     view.begin(Step.CREATE)
     payload = await client.mutate(
         documents.CREATE_WORKFLOW, name=_NAME, templateSlug=_TEMPLATE, idempotencyKey=str(uuid4())
@@ -109,7 +81,7 @@ async def _create(client: DemoClient, view: View) -> Answer:
     return workflow
 
 
-async def _refine(client: DemoClient, view: View, workflow: Answer, prompt: str) -> str:
+async def _refine(client: ApiClient, view: View, workflow: Answer, prompt: str) -> str:
     view.begin(Step.REFINE)
     payload = await client.mutate(
         documents.REFINE, workflowId=workflow["id"], prompt=prompt, idempotencyKey=str(uuid4())
@@ -119,7 +91,7 @@ async def _refine(client: DemoClient, view: View, workflow: Answer, prompt: str)
     return proposal_id
 
 
-async def _watch(client: DemoClient, view: View, proposal_id: str) -> None:
+async def _watch(client: ApiClient, view: View, proposal_id: str) -> None:
     """Show the work to its end.
 
     Raises:
@@ -127,7 +99,7 @@ async def _watch(client: DemoClient, view: View, proposal_id: str) -> None:
     """
     view.begin(Step.WATCH)
     last: Answer = {}
-    async for event in client.events(proposal_id, view.lost):
+    async for event in client.events(documents.WATCH, {"proposalId": proposal_id}, view.lost):
         last = event
         view.event(event)
     match last.get("__typename"):
@@ -141,7 +113,7 @@ async def _watch(client: DemoClient, view: View, proposal_id: str) -> None:
             raise Problem("The subscription ended before the work did")
 
 
-async def _approve(client: DemoClient, view: View, proposal_id: str) -> None:
+async def _approve(client: ApiClient, view: View, proposal_id: str) -> None:
     """Approve exactly what the review shows."""
     view.begin(Step.APPROVE)
     review = (await client.ask(documents.REVIEW, proposalId=proposal_id))["proposal"]
@@ -157,7 +129,7 @@ async def _approve(client: DemoClient, view: View, proposal_id: str) -> None:
     view.end(Step.APPROVE, text, paths=paths, draft=draft)
 
 
-async def _release(client: DemoClient, view: View, workflow: Answer) -> Outcome:
+async def _release(client: ApiClient, view: View, workflow: Answer) -> Outcome:
     """Publish and deploy."""
     view.begin(Step.PUBLISH)
     payload = await client.mutate(

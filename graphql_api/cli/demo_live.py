@@ -17,8 +17,8 @@ from graphql_api.cli.demo_work import Event, ToolCall, Work
 
 _WIDTH = 100
 _FRAMES_PER_SECOND = 15
-_FRAME_LINES = len(Step) + 13
-"""Lines of the picture around what grows: title, steps, headings, note, and what lies between them."""
+_FRAME_LINES = 13
+"""Lines of the picture around what grows, beside the steps: title, headings, note, and what lies between them."""
 
 _UNLIMITED = 1000
 _CHECKS = {"COMPLETED": ("✓", "green"), "IN_PROGRESS": ("▸", "cyan"), "PENDING": ("·", "dim")}
@@ -41,11 +41,17 @@ class LiveView:
     Args:
         console: The terminal.
         url: Of the endpoint, for the title.
+        command: For the title.
+        steps: Which there are.
     """
 
-    def __init__(self, console: Console, url: str) -> None:
+    def __init__(
+        self, console: Console, url: str, *, command: str = "demo", steps: Sequence[Step] = tuple(Step)
+    ) -> None:
         self._console = console
         self._url = url
+        self._command = command
+        self._steps = steps
         self._work = Work()
         self._ended: dict[Step, str] = {}
         self._current: Step | None = None
@@ -63,6 +69,7 @@ class LiveView:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         """Leave the last picture on the terminal."""
+        self._is_over = True
         self._live.stop()
 
     def begin(self, step: Step) -> None:
@@ -105,8 +112,8 @@ class LiveView:
         return min(self._console.width, _WIDTH)
 
     def _picture(self) -> RenderableType:
-        title = Text.assemble(("orchestrator demo", "bold"), ("  " + self._url, "dim"))
-        parts: list[RenderableType] = [title, Text(), self._steps()]
+        title = Text.assemble((f"orchestrator {self._command}", "bold"), ("  " + self._url, "dim"))
+        parts: list[RenderableType] = [title, Text(), self._journey()]
         work, room = self._work, self._room()
         parts += self._section("Plan", [_item(item) for item in _around_current(work.plan, room.plan)])
         if not self._is_over:
@@ -121,18 +128,22 @@ class LiveView:
         """Share the lines of the screen out: a picture that does not fit could not be drawn again."""
         if self._is_over:
             return _Room(plan=_UNLIMITED, tools=0, words=0, files=_UNLIMITED)
-        free = max(8, self._console.height - _FRAME_LINES)
+        free = max(8, self._console.height - _FRAME_LINES - len(self._steps))
         plan, tools, words = free // 3, free // 6, free // 4
         return _Room(plan=plan, tools=tools, words=words, files=free - plan - tools - words)
 
-    def _steps(self) -> Table:
+    def _journey(self) -> Table:
         table = Table.grid(padding=(0, 2))
         table.add_column(width=1)
         table.add_column(no_wrap=True)
         table.add_column(no_wrap=True, overflow="ellipsis", max_width=max(20, self._width - 26))
-        for step in Step:
+        for step in self._steps:
             if step in self._ended:
                 table.add_row(Text("✓", style="green"), step.value, Text(self._ended[step]))
+            elif step is self._current and self._is_over:
+                table.add_row(
+                    Text("✗", style="red"), Text(step.value, style="bold"), Text(self._progress(), style="dim")
+                )
             elif step is self._current:
                 table.add_row(self._spinner, Text(step.value, style="bold"), Text(self._progress(), style="dim"))
             else:

@@ -46,8 +46,20 @@ class Outcome:
     url: str
 
 
-class View(Protocol):
-    """Somebody who is shown the journey."""
+class Watcher(Protocol):
+    """Somebody who is shown events."""
+
+    def event(self, event: Event) -> None:
+        """Show an event."""
+        ...
+
+    def lost(self, reason: str) -> None:
+        """Show that the connection was lost, and is taken up again."""
+        ...
+
+
+class Journey(Watcher, Protocol):
+    """Somebody who is shown events, and the steps around them."""
 
     def begin(self, step: Step) -> None:
         """Show that a step begins."""
@@ -57,13 +69,9 @@ class View(Protocol):
         """Show what a step gave, in words and in figures."""
         ...
 
-    def event(self, event: Event) -> None:
-        """Show an event of the proposal."""
-        ...
 
-    def lost(self, reason: str) -> None:
-        """Show that the connection was lost, and is taken up again."""
-        ...
+class View(Journey, Protocol):
+    """Somebody who is shown the whole journey."""
 
     def finish(self, outcome: Outcome) -> None:
         """Show what came of it."""

@@ -1,5 +1,9 @@
 """What people can mend: told in one line, without a traceback."""
 
+import os
+
+import typer
+
 
 class Problem(Exception):
     """Something that stops a command; the message is one line that says what it is and how to mend it."""
@@ -12,3 +16,10 @@ def one_line(error: BaseException) -> str:
     if isinstance(error, TimeoutError):
         return "no answer in time"
     return " ".join(str(error).split()).rstrip(".") or type(error).__name__
+
+
+def say_error(text: str) -> None:
+    """Write an error where errors go; in color on a terminal, unless `NO_COLOR` is set."""
+    is_plain = bool(os.environ.get("NO_COLOR"))
+    typer.secho("Error: ", fg=typer.colors.RED, bold=True, err=True, nl=False, color=False if is_plain else None)
+    typer.echo(text, err=True)

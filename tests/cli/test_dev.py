@@ -1,27 +1,21 @@
 import json
-import os
-import pty
 import re
 import signal
 import socket
 import stat
-import subprocess
-from contextlib import suppress
 from pathlib import Path
 
 import httpx
 import psutil
 from support.commands import (
-    ORCHESTRATOR,
-    WAIT_SECONDS,
     Invoke,
     Running,
     assert_one_line,
-    environment,
     run,
     running,
     server_of,
 )
+from support.terminals import on_terminal
 
 from graphql_api.kit import embedded_postgres
 
@@ -45,31 +39,6 @@ def demo(url: str, home: Path) -> str:
     result = run("demo", "--url", url, home=home)
     assert result.returncode == 0, result.stderr
     return result.stdout
-
-
-def on_terminal(*arguments: str, home: Path, answer: str = "") -> tuple[int, str]:
-    """Run a command on a terminal of its own, and answer its questions; give its exit code and all that it drew."""
-    ours, theirs = pty.openpty()
-    drawn = b""
-    with subprocess.Popen(
-        [ORCHESTRATOR, *arguments],
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        cwd=home,
-        env=environment(home, TERM="xterm-256color", COLUMNS="100", LINES="40"),
-        start_new_session=True,
-    ) as process:
-        os.close(theirs)
-        # A terminal whose other side is closed is an error on Linux, and an end on macOS.
-        with suppress(OSError):
-            while piece := os.read(ours, 65536):
-                drawn += piece
-                if drawn.endswith(b": "):
-                    os.write(ours, f"{answer}\n".encode())
-        code = process.wait(WAIT_SECONDS)
-    os.close(ours)
-    return code, drawn.decode()
 
 
 class TestDev:

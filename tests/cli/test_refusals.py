@@ -98,13 +98,25 @@ class TestUsage:
             "import sys; from graphql_api.cli import main\ntry: main(['--help'])\nfinally: print(sorted(sys.modules))"
         )
         shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
-        for name in ("dev", "demo", "serve", "worker", "db", "users", "schema"):
+        for name in ("dev", "demo", "watch", "tail", "serve", "worker", "db", "users", "schema"):
             assert f"\n  {name} " in shown
         assert "'sqlalchemy'" not in shown
         assert "'strawberry'" not in shown
 
     @pytest.mark.parametrize(
-        "words", ["dev", "demo", "serve", "worker", "db upgrade", "db downgrade", "users create", "schema export"]
+        "words",
+        [
+            "dev",
+            "demo",
+            "watch",
+            "tail",
+            "serve",
+            "worker",
+            "db upgrade",
+            "db downgrade",
+            "users create",
+            "schema export",
+        ],
     )
     def test_every_help_ends_with_examples(self, invoke: Invoke, words: str) -> None:
         result = invoke(*words.split(), "--help")

@@ -21,7 +21,19 @@ from graphql_api.cli import main
 ORCHESTRATOR = Path(sys.executable).with_name("orchestrator")
 WAIT_SECONDS = 30
 
-SETTINGS = ("DATABASE_URL", "ENVIRONMENT", "HOST", "JWT_SECRET", "LOG_FORMAT", "LOG_LEVEL", "PORT")
+SETTINGS = (
+    "DATABASE_URL",
+    "ENVIRONMENT",
+    "HOST",
+    "JWT_SECRET",
+    "LOG_FORMAT",
+    "LOG_LEVEL",
+    "NO_COLOR",
+    "ORCHESTRATOR_TOKEN",
+    "ORCHESTRATOR_URL",
+    "PORT",
+)
+"""Variables that would tell a command something else than its test does."""
 
 
 class Result(NamedTuple):

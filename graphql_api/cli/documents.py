@@ -1,4 +1,4 @@
-"""What the demo asks the API: the operations that a client of one's own would begin with."""
+"""What the command line asks the API: the operations that a client of one's own would begin with."""
 
 _ERRORS = "errors { __typename code message }"
 
@@ -14,6 +14,8 @@ mutation Refresh($input: RefreshSessionInput!) {{
 }}
 """
 
+VIEWER = "query Viewer { viewer { name email } }"
+
 CREATE_WORKFLOW = f"""
 mutation CreateWorkflow($input: CreateWorkflowInput!) {{
   createWorkflow(input: $input) {{ workflow {{ id name draft {{ fileCount revision }} }} {_ERRORS} }}
@@ -27,8 +29,8 @@ mutation Refine($input: RefineWorkflowInput!) {{
 """
 
 WATCH = """
-subscription Watch($proposalId: ID!, $after: EventCursor) {
-  proposalEvents(proposalId: $proposalId, after: $after) {
+subscription Watch($proposalId: ID!, $after: EventCursor, $deltas: DeltaMode! = COALESCED) {
+  proposalEvents(proposalId: $proposalId, after: $after, deltas: $deltas) {
     __typename
     cursor
     sequence
@@ -45,6 +47,46 @@ subscription Watch($proposalId: ID!, $after: EventCursor) {
     ... on RuntimeLinkChanged { state }
     ... on ProposalFailed { failure { code message retryable } }
     ... on ProposalCancelled { reason }
+  }
+}
+"""
+
+WATCHED = """
+query Watched($id: ID!) {
+  proposal(id: $id) { prompt status failure { message } workflow { name } }
+}
+"""
+
+NEWEST = """
+query Newest {
+  proposals(first: 1) { nodes { id } }
+}
+"""
+
+FIND_WORKFLOW = """
+query FindWorkflow($id: ID!, $name: String!) {
+  workflow(id: $id) { id name eventHead }
+  workflows(filter: { search: $name }, first: 100) { nodes { id name eventHead } }
+}
+"""
+
+TAIL = """
+subscription Tail($workflowId: ID!, $after: EventCursor) {
+  workflowEvents(workflowId: $workflowId, after: $after) {
+    __typename
+    cursor
+    sequence
+    occurredAt
+    actor { name email }
+    ... on WorkflowCreated { workflow { name } }
+    ... on WorkflowUpdated { workflow { name isArchived } }
+    ... on DraftChanged { revision changes { path kind additions deletions } }
+    ... on ProposalStatusChanged { from to proposal { id prompt } }
+    ... on VersionPublished { version { number notes } }
+    ... on VersionDeployed { version { number } previous { number } }
+    ... on VersionDeprecated { version { number } }
+    ... on WorkflowMembersChanged { member { name email } role }
+    ... on WorkflowLockChanged { lock { expiresAt } }
   }
 }
 """
