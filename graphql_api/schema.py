@@ -42,11 +42,11 @@ from graphql_api.identity.queries import IdentityQueries
 from graphql_api.identity.types import InvalidCredentialsError
 from graphql_api.kit import types
 from graphql_api.kit.admission import Admission
+from graphql_api.kit.database import is_away
 from graphql_api.kit.documents import Documents
-from graphql_api.kit.errors import BROKEN, DomainError, ErrorCode, Overloaded
+from graphql_api.kit.errors import BROKEN, DatabaseAway, DomainError, ErrorCode
 from graphql_api.kit.execution import EventExecutor
 from graphql_api.kit.operations import Observed
-from graphql_api.kit.pool import NoConnection
 from graphql_api.kit.redaction import without_values
 from graphql_api.runtimes.queries import RuntimeQueries
 
@@ -104,8 +104,9 @@ class OrchestratorSchema(strawberry.Schema):
             while isinstance(cause, GraphQLError):
                 cause = cause.original_error
             code, told = ErrorCode.VALIDATION_FAILED, dict[str, object]()
-            if isinstance(cause, NoConnection):
-                cause = Overloaded()
+            if is_away(cause):
+                _log.warning("database_away", request_id=request_id, path=error.path, error=type(cause).__name__)
+                cause = DatabaseAway()
                 error.message = cause.message
             if isinstance(cause, DomainError):
                 code, told = cause.code, cause.extensions

@@ -8,17 +8,22 @@ from typing import Any
 import asyncpg
 import orjson
 from sqlalchemy import URL, Executable, Result, make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession as PlainSession
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from graphql_api.kit.pool import CountingPool, PoolState
+from graphql_api.kit.pool import CountingPool, NoConnection, PoolState
 
 DATABASE_ERRORS = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 """What a statement may end with when the database is away, on a connection of the pool or a raw one."""
 
 DRIVERS = {"postgres", "postgresql", "postgresql+asyncpg"}
+
+_AWAY = ("08", "57P")
+"""How the codes begin that PostgreSQL gives when a connection broke, or when it starts or stops."""
+
+_TOO_MANY_CONNECTIONS = "53300"
 
 STATEMENT_SECONDS = 15.0
 """What a statement of a transaction may take; PostgreSQL ends it then."""
@@ -41,6 +46,18 @@ class Session(AsyncSession):
     async def execute(self, statement: Executable, params: Any = None, **options: Any) -> Result[*tuple[Any, ...]]:  # noqa: ANN401 - passes SQLAlchemy's own on
         """Run any statement; SQLModel deprecates this in favour of `exec`, which takes no plain SQL."""
         return await PlainSession.execute(self, statement, params, **options)
+
+
+def is_away(error: BaseException | None) -> bool:
+    """Tell whether the database could not be reached, or had no connection to give: in a while it may go well."""
+    if isinstance(error, DBAPIError):
+        return error.connection_invalidated or is_away(error.orig)
+    code = str(getattr(error, "sqlstate", ""))
+    return (
+        isinstance(error, (NoConnection, OSError, asyncpg.InterfaceError))
+        or code.startswith(_AWAY)
+        or code == _TOO_MANY_CONNECTIONS
+    )
 
 
 def parse_url(text: str) -> URL:

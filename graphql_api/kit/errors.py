@@ -157,13 +157,23 @@ class Overloaded(DomainError):
     retry_after = 1
     """Seconds."""
 
-    def __init__(self) -> None:
-        super().__init__("There is too much to do right now. Try again in a second or two.")
+    def __init__(self, message: str = "There is too much to do right now. Try again in a second or two.") -> None:
+        super().__init__(message)
 
     @property
     def extensions(self) -> dict[str, object]:
         """When to try again."""
         return {"retryAfter": self.retry_after}
+
+
+class DatabaseAway(Overloaded):
+    """The database can't be reached, or has no connection to give."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The database can't be reached right now. Try again in a second or two; a change with an idempotencyKey is "
+            "never made twice.",
+        )
 
 
 class DocumentNotTrusted(DomainError):

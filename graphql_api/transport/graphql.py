@@ -31,8 +31,8 @@ from strawberry.types.execution import ExecutionResult, PreExecutionError, Subsc
 
 from graphql_api.context import Context, Engines
 from graphql_api.kit import metrics
-from graphql_api.kit.errors import BROKEN, DomainError, ErrorCode, Overloaded
-from graphql_api.kit.pool import NoConnection
+from graphql_api.kit.database import is_away
+from graphql_api.kit.errors import BROKEN, DatabaseAway, DomainError, ErrorCode
 from graphql_api.transport.answers import (
     JSON,
     failure,
@@ -157,12 +157,8 @@ class GraphQLApp(GraphQL[Context, None]):
             response = refusal(error, media_type(request.headers.get("accept", "")))
         except ClientDisconnect:
             return
-        except NoConnection:
-            headers = {"retry-after": str(Overloaded.retry_after)}
-            response = failure(503, Overloaded().message, ErrorCode.OVERLOADED, headers=headers)
-        except Exception:  # noqa: BLE001 - whatever broke, the client is told, and the server goes on
-            _log.exception("request_failed")
-            response = failure(500, BROKEN, ErrorCode.INTERNAL_ERROR)
+        except Exception as error:  # noqa: BLE001 - whatever broke, the client is told, and the server goes on
+            response = _broken(error)
         await response(scope, receive, send)
 
     async def get_context(self, request: HTTPConnection, response: Response | WebSocket) -> Context:  # noqa: ARG002 - the signature is Strawberry's
@@ -272,3 +268,12 @@ class GraphQLApp(GraphQL[Context, None]):
         """Answer with what the operation gave."""
         headers = dict(sub_response.headers)
         return Response(to_json(response_data), sub_response.status_code, headers, sub_response.media_type)
+
+
+def _broken(error: Exception) -> Response:
+    if is_away(error):
+        _log.warning("database_away", error=type(error).__name__)
+        away = DatabaseAway()
+        return failure(503, away.message, away.code, headers={"retry-after": str(away.retry_after)})
+    _log.exception("request_failed", exc_info=error)
+    return failure(500, BROKEN, ErrorCode.INTERNAL_ERROR)

@@ -25,8 +25,8 @@ from strawberry.types.execution import ExecutionResult
 from graphql_api.context import Context
 from graphql_api.identity.sessions import DISABLED
 from graphql_api.kit.correlation import current_request_id
-from graphql_api.kit.errors import BROKEN, DomainError, ErrorCode, Overloaded
-from graphql_api.kit.pool import NoConnection
+from graphql_api.kit.database import is_away
+from graphql_api.kit.errors import BROKEN, DatabaseAway, DomainError, ErrorCode
 from graphql_api.transport.answers import is_refusal, top_level, wants_cost
 from graphql_api.transport.credentials import for_operation, signed_in
 from graphql_api.transport.delivery.delivery import Delivery
@@ -127,14 +127,9 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
             await self._run(operation, context)
         except WebSocketDisconnected:
             self.operations.pop(operation.id, None)
-        except NoConnection:
+        except Exception as error:  # noqa: BLE001 - whatever broke, the client is told, and the connection goes on
             with suppress(WebSocketDisconnected):
-                message = Overloaded().message
-                await operation.send_initial_errors([_error(message, ErrorCode.OVERLOADED, context.request_id)])
-        except Exception:  # noqa: BLE001 - whatever broke, the client is told, and the connection goes on
-            _log.exception("operation_broke", request_id=context.request_id)
-            with suppress(WebSocketDisconnected):
-                await operation.send_initial_errors([_error(BROKEN, ErrorCode.INTERNAL_ERROR, context.request_id)])
+                await operation.send_initial_errors([_broken(error, context)])
         finally:
             _log.info("operation_ended", milliseconds=round((perf_counter() - started_at) * 1000, 1))
 
@@ -175,6 +170,17 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
 
 def _error(message: str, code: ErrorCode, request_id: str) -> GraphQLError:
     return GraphQLError(message, extensions={"code": code.value, "requestId": request_id})
+
+
+def _broken(error: Exception, context: Context) -> GraphQLError:
+    """Tell what broke an operation, as far as that is the caller's business."""
+    if is_away(error):
+        _log.warning("database_away", request_id=context.request_id, error=type(error).__name__)
+        away = DatabaseAway()
+        told = {**away.extensions, "code": away.code.value, "requestId": context.request_id}
+        return GraphQLError(away.message, extensions=told)
+    _log.exception("operation_broke", request_id=context.request_id, exc_info=error)
+    return _error(BROKEN, ErrorCode.INTERNAL_ERROR, context.request_id)
 
 
 def _credentials(payload: Mapping[str, Any]) -> str | None:

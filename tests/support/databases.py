@@ -55,9 +55,9 @@ class Server:
 
 
 @asynccontextmanager
-async def another(database: Database) -> AsyncIterator[Database]:
-    """Open the same database with a pool of its own, as a second process would."""
-    second = Database(database.url)
+async def another(database: Database, url: URL | None = None) -> AsyncIterator[Database]:
+    """Open the same database with a pool of its own, as a second process would, perhaps on another way."""
+    second = Database(url or database.url)
     try:
         yield second
     finally:

@@ -9,14 +9,14 @@ class Proxy:
     """Carries connections to a server on this machine.
 
     Args:
-        target: The server's port.
+        target: The server's port, or the path of its socket.
 
     Attributes:
         port: Where the proxy listens.
         carried: How many connections it has carried.
     """
 
-    def __init__(self, target: int) -> None:
+    def __init__(self, target: int | str) -> None:
         self._target = target
         self._open: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
@@ -46,6 +46,11 @@ class Proxy:
         self.cut()
         await asyncio.gather(*self._open, return_exceptions=True)
 
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if isinstance(self._target, str):
+            return await asyncio.open_unix_connection(self._target)
+        return await asyncio.open_connection("127.0.0.1", self._target)
+
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
@@ -53,7 +58,7 @@ class Proxy:
         self.carried += 1
         far_writer: asyncio.StreamWriter | None = None
         try:
-            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target)
+            far_reader, far_writer = await self._connect()
             there = asyncio.create_task(_pour(reader, far_writer))
             back = asyncio.create_task(_pour(far_reader, writer))
             try:
@@ -80,7 +85,7 @@ async def _pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 @asynccontextmanager
-async def proxied(target: int) -> AsyncIterator[Proxy]:
+async def proxied(target: int | str) -> AsyncIterator[Proxy]:
     """Run a proxy while the context lasts."""
     proxy = Proxy(target)
     await proxy.listen()

@@ -9,7 +9,9 @@ import httpx
 import pytest
 from graphql import GraphQLError
 from strawberry.types.execution import ExecutionResult
+from support.databases import another
 from support.log_lines import written
+from support.proxy import proxied
 from support.scraping import growing
 from support.server import Site, quick_settings, site
 from support.sockets import connected
@@ -152,3 +154,29 @@ class TestPlaces:
         result = ExecutionResult(answer["data"], errors)
 
         assert answers.is_overloaded(result) is is_overloaded
+
+
+class TestDatabaseAway:
+    async def test_callers_are_sent_away_until_it_is_back(self, own_database: Database) -> None:
+        direct = own_database.url
+        async with (
+            proxied(f"{direct.query['host']}/.s.PGSQL.{direct.query['port']}") as proxy,
+            another(own_database, direct.set(host="127.0.0.1", port=proxy.port, query={})) as through,
+            site(through) as cut,
+        ):
+            ada = await cut.person()
+            workflow = (await cut.ask(CREATE, token=ada.token))["data"]["createWorkflow"]["workflow"]["id"]
+            async with connected(cut.socket_url, ada.token) as socket:
+                await proxy.close()
+                with written() as lines:
+                    for query in (VIEWER, CREATE, LOGIN):
+                        assert_overloaded(await asked(cut, query, None if query == LOGIN else ada.token))
+                    (refused,) = await socket.run(WATCH, {"id": workflow})
+                await proxy.listen()
+                await socket.subscribe(WATCH, {"id": workflow})
+                await socket.next()
+            assert (await asked(cut, VIEWER, ada.token)).status_code == 200
+
+        told = refused["payload"][0]["extensions"]
+        assert (told["code"], told["retryAfter"]) == ("OVERLOADED", 1)
+        assert "Traceback" not in lines.text
