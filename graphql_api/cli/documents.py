@@ -123,3 +123,9 @@ mutation Deploy($input: DeployVersionInput!) {{
   deployVersion(input: $input) {{ workflow {{ name productionVersion {{ number }} }} {_ERRORS} }}
 }}
 """
+
+SET_MEMBER = f"""
+mutation SetMember($input: SetWorkflowMemberInput!) {{
+  setWorkflowMember(input: $input) {{ workflow {{ id }} {_ERRORS} }}
+}}
+"""

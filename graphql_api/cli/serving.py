@@ -17,15 +17,18 @@ from starlette.applications import Starlette
 from uvicorn.loops.auto import auto_loop_factory
 
 from graphql_api import app
-from graphql_api.cli import banner, demo_account, listening, places
+from graphql_api.cli import banner, demo_account, demo_data, listening, places
 from graphql_api.cli.examples import Runnable, examples
 from graphql_api.cli.problems import Problem
 from graphql_api.context import Engines
 from graphql_api.identity import users
+from graphql_api.identity.models import User
 from graphql_api.kit import logs
 from graphql_api.kit.columns import now
 from graphql_api.kit.database import Database
+from graphql_api.kit.duties import background
 from graphql_api.kit.errors import AlreadyExists
+from graphql_api.runtimes.addresses import EMBEDDED
 from graphql_api.settings import Environment, LogFormat, Settings, SettingsError
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on; HOST, or 127.0.0.1, when not given.")]
@@ -35,11 +38,19 @@ _LOCAL_HOSTS = {"127.0.0.1", "::1", "localhost"}
 _log = structlog.get_logger()
 
 
-def dev(host: Host = None, port: Port = None) -> None:
+def dev(
+    *,
+    host: Host = None,
+    port: Port = None,
+    with_demo_data: Annotated[
+        bool, typer.Option("--demo-data/--no-demo-data", help="Fill a new embedded database with a few workflows.")
+    ] = True,
+) -> None:
     """Serve everything on this machine, in one process.
 
     Starts an embedded PostgreSQL in ORCHESTRATOR_HOME (.orchestrator), or uses DATABASE_URL; migrates it; makes the
-    demo account; runs the API, a worker and the embedded runtime. Ctrl-C ends all of it; the data stays.
+    demo account, and at the first start workflows for it in every state that clients show; runs the API, a worker and
+    the embedded runtime. Ctrl-C ends all of it; the data stays.
     """
     settings = _configured(LogFormat.CONSOLE)
     if settings.environment is Environment.PRODUCTION:
@@ -51,7 +62,7 @@ def dev(host: Host = None, port: Port = None) -> None:
     with listening.bound(host, settings.port if port is None else port) as sockets:
         keys = settings.jwt_secret or (places.kept_secret(settings.orchestrator_home),)
         with _started_database(settings) as url:
-            _run(_serve_everything(settings, url, keys, host, sockets))
+            _run(_serve_everything(settings, url, keys, host, sockets, with_demo_data=with_demo_data))
 
 
 def serve(host: Host = None, port: Port = None) -> None:
@@ -92,7 +103,7 @@ COMMANDS = {
         dev,
         examples(
             "orchestrator dev",
-            "orchestrator dev --port 9000",
+            "orchestrator dev --port 9000 --no-demo-data",
             "ORCHESTRATOR_HOME=/tmp/second orchestrator dev --port 0",
         ),
     ),
@@ -117,28 +128,38 @@ def _application(settings: Settings, engines: Engines, **options: Any) -> Starle
 
 
 async def _serve_everything(
-    settings: Settings, url: URL, keys: tuple[str, ...], host: str, sockets: list[socket]
+    settings: Settings, url: URL, keys: tuple[str, ...], host: str, sockets: list[socket], *, with_demo_data: bool
 ) -> None:
+    home = settings.orchestrator_home
     async with places.connected(url) as database:
         await places.upgrade(database)
-        demo_user = await _demo_user(database)
+        if with_demo_data and _is_for_demo_data(settings) and await _demo_user(database) is None:
+            demo_data.begin(home)
+        demo_user = await _found_or_made_demo_user(database)
     engines = _engines(settings, url, keys)
+    listens = asyncio.Event()
 
     def authorization() -> str:
         return f"Bearer {engines.keys.issue(demo_user, now())[0]}"
 
     def announce() -> None:
-        home = settings.orchestrator_home.resolve()
+        listens.set()
         banner.show(
             Console(),
             url=_address(host, sockets),
             account=(demo_account.EMAIL, demo_account.PASSWORD),
-            data=f"{home} (PostgreSQL)" if settings.database_url is None else "in the database of DATABASE_URL",
+            data=f"{home.resolve()} (PostgreSQL)"
+            if settings.database_url is None
+            else "in the database of DATABASE_URL",
             is_open=host not in _LOCAL_HOSTS,
         )
 
     application = _application(settings, engines, with_worker=True, authorization=authorization)
-    await listening.Server(application, announce, max_message_bytes=settings.max_body_bytes).serve(sockets)
+    server = listening.Server(application, announce, max_message_bytes=settings.max_body_bytes)
+    wanted = with_demo_data and demo_data.is_wanted(home)
+    making = [demo_data.make(engines.database, home, _address(host, sockets), listens)] if wanted else []
+    async with background(*making):
+        await server.serve(sockets)
 
 
 async def _serve_api(settings: Settings, url: URL, host: str, sockets: list[socket]) -> None:
@@ -177,15 +198,25 @@ async def _work(settings: Settings, url: URL, sockets: list[socket] | None) -> N
     _log.info("stopped")
 
 
-async def _demo_user(database: Database) -> UUID:
+def _is_for_demo_data(settings: Settings) -> bool:
+    """Tell whether a new database is ours alone, and agents cost nothing."""
+    is_embedded = settings.runtime_address().adapter == EMBEDDED and settings.agent_model is None
+    return is_embedded and settings.database_url is None
+
+
+async def _demo_user(database: Database) -> User | None:
+    async with database.transaction() as session:
+        return await users.by_email(session, demo_account.EMAIL)
+
+
+async def _found_or_made_demo_user(database: Database) -> UUID:
     """Find the demo account, or make it."""
     try:
         made = await users.create(
             database, email=demo_account.EMAIL, name=demo_account.NAME, password=demo_account.PASSWORD
         )
     except AlreadyExists:
-        async with database.transaction() as session:
-            found = await users.by_email(session, demo_account.EMAIL)
+        found = await _demo_user(database)
         if found is None:
             raise
         return found.id

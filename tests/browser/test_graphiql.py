@@ -31,7 +31,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         "EMBEDDED_RUNTIME_PACE_MS": "40",
     }
     port = free_port()
-    with started("dev", "--port", str(port), environment=environment, log=directory / "dev.log"):
+    with started("dev", "--no-demo-data", "--port", str(port), environment=environment, log=directory / "dev.log"):
         address = f"http://127.0.0.1:{port}"
         wait_for(f"{address}/ready")
         yield address

@@ -35,7 +35,7 @@ def same_logging() -> Iterator[None]:
 def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """The one `orchestrator dev` that tests share."""
     home = tmp_path_factory.mktemp("dev") / "home"
-    with running("dev", "--port", "0", home=home, until=READY) as command:
+    with running("dev", "--no-demo-data", "--port", "0", home=home, until=READY) as command:
         yield command
         command.stop()
     embedded_postgres.remove(home)

@@ -67,7 +67,7 @@ class TestDev:
         assert (dev.home / "jwt-secret").read_text().strip() not in dev.output
 
     def test_its_end_leaves_data_and_secret_and_no_process(self, home: Path) -> None:
-        with running("dev", "--port", "0", home=home, until=READY) as first:
+        with running("dev", "--no-demo-data", "--port", "0", home=home, until=READY) as first:
             page = token_on_the_page(first.url)
             servers = server_of(home)
             assert len(servers) > 1
@@ -78,7 +78,7 @@ class TestDev:
         assert stat.S_IMODE(secret.stat().st_mode) == 0o600
         before = secret.read_text()
 
-        with running("dev", "--port", "0", home=home, until=READY) as second:
+        with running("dev", "--no-demo-data", "--port", "0", home=home, until=READY) as second:
             assert secret.read_text() == before
             # The token is of the same secret and of the same user, though not of this process.
             assert ask(second.url, "{ viewer { name } }", page) == {"viewer": {"name": "Demo"}}

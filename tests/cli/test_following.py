@@ -6,62 +6,27 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-import httpx
 import orjson
 import pytest
 from rich.console import Console
 from support.commands import Invoke, Running, assert_one_line, running
+from support.demo_author import DemoAuthor
 from support.scripted_api import Json, Line, ScriptedApi, event
 from support.server import serving, site
 from support.terminals import on_terminal
 
-from graphql_api.cli import demo_account
 from graphql_api.cli.event_lines import WorkflowLines
 from graphql_api.kit.columns import now
 
 pytestmark = pytest.mark.anyio
 
 READY = "Ctrl-C stops it"
-LOGIN = "mutation($input: LoginInput!) { login(input: $input) { session { accessToken } errors { message } } }"
-CREATE = (
-    "mutation($input: CreateWorkflowInput!) { createWorkflow(input: $input) { workflow { id } errors { message } } }"
-)
-REFINE = (
-    "mutation($input: RefineWorkflowInput!) { refineWorkflow(input: $input) { proposal { id } errors { message } } }"
-)
 RENAME = "mutation($input: UpdateWorkflowInput!) { updateWorkflow(input: $input) { errors { message } } }"
 
 
-class Author:
-    """The demo account, which makes what is followed."""
-
-    def __init__(self, url: str) -> None:
-        self._url = f"{url}/graphql"
-        account = {"email": demo_account.EMAIL, "password": demo_account.PASSWORD}
-        self.token = ""
-        self.token = self.change(LOGIN, **account)["session"]["accessToken"]
-
-    def change(self, document: str, **fields: object) -> Json:
-        headers = {"authorization": f"Bearer {self.token}"} if self.token else {}
-        body = {"query": document, "variables": {"input": fields}}
-        answer = httpx.post(self._url, json=body, headers=headers, trust_env=False).json()
-        (payload,) = answer["data"].values()
-        assert payload["errors"] == []
-        found: Json = payload
-        return found
-
-    def workflow(self, name: str) -> str:
-        found: str = self.change(CREATE, name=name, templateSlug="single-agent")["workflow"]["id"]
-        return found
-
-    def proposal(self, prompt: str, *, workflow: str = "Watched") -> str:
-        found: str = self.change(REFINE, workflowId=self.workflow(workflow), prompt=prompt)["proposal"]["id"]
-        return found
-
-
 @pytest.fixture
-def author(dev: Running) -> Author:
-    return Author(dev.url)
+def author(dev: Running) -> DemoAuthor:
+    return DemoAuthor(dev.url)
 
 
 def sequences(lines: str) -> list[int]:
@@ -69,7 +34,7 @@ def sequences(lines: str) -> list[int]:
 
 
 class TestWatch:
-    def test_a_pipe_gets_the_work_to_its_end_as_lines(self, invoke: Invoke, dev: Running, author: Author) -> None:
+    def test_a_pipe_gets_the_work_to_its_end_as_lines(self, invoke: Invoke, dev: Running, author: DemoAuthor) -> None:
         proposal = author.proposal("Add an agent\nTester")
 
         code, out, err = invoke("watch", proposal, "--url", dev.url)
@@ -82,7 +47,7 @@ class TestWatch:
         assert lines[-1].startswith("It waits for a decision")
 
     async def test_json_is_an_event_a_line_without_pieces_over_a_cut_connection(
-        self, invoke: Invoke, dev: Running, author: Author
+        self, invoke: Invoke, dev: Running, author: DemoAuthor
     ) -> None:
         proposal = author.proposal("Add an agent Tester")
         line = Line(dev.url)
@@ -94,7 +59,7 @@ class TestWatch:
         assert sequences(out) == list(range(1, len(out.splitlines()) + 1))
         assert orjson.loads(out.splitlines()[-1])["__typename"] == "ProposalCompleted"
 
-    def test_after_a_cursor_the_rest_is_shown(self, invoke: Invoke, dev: Running, author: Author) -> None:
+    def test_after_a_cursor_the_rest_is_shown(self, invoke: Invoke, dev: Running, author: DemoAuthor) -> None:
         proposal = author.proposal("Add an agent Tester")
         options = (proposal, "--url", dev.url, "--json")
         whole = invoke("watch", *options).out.splitlines()
@@ -102,7 +67,9 @@ class TestWatch:
 
         assert invoke("watch", *options, "--after", cursor) == (0, "\n".join([*whole[3:], ""]), "")
 
-    def test_after_the_last_event_it_ends_as_the_work_did(self, invoke: Invoke, dev: Running, author: Author) -> None:
+    def test_after_the_last_event_it_ends_as_the_work_did(
+        self, invoke: Invoke, dev: Running, author: DemoAuthor
+    ) -> None:
         ends = []
         for prompt in ("Add an agent Tester", "Add an agent Tester [fail]"):
             options = (author.proposal(prompt), "--url", dev.url, "--json")
@@ -111,12 +78,12 @@ class TestWatch:
 
         assert [(end.code, end.out) for end in ends] == [(0, ""), (3, "")]
 
-    def test_the_newest_is_watched_unless_told(self, invoke: Invoke, dev: Running, author: Author) -> None:
+    def test_the_newest_is_watched_unless_told(self, invoke: Invoke, dev: Running, author: DemoAuthor) -> None:
         author.proposal("Add an agent Newest Of All")
         invoke.set(ORCHESTRATOR_URL=dev.url)
         assert "Watched: Add an agent Newest Of All\n" in invoke("watch").out
 
-    def test_a_failure_is_code_3_and_says_what_to_do(self, invoke: Invoke, dev: Running, author: Author) -> None:
+    def test_a_failure_is_code_3_and_says_what_to_do(self, invoke: Invoke, dev: Running, author: DemoAuthor) -> None:
         code, _, err = invoke("watch", author.proposal("Add an agent Tester [fail]"), "--url", dev.url)
         assert code == 3
         assert err == "Error: The agent failed: The embedded author was asked to fail; ask again with retryProposal\n"
@@ -134,7 +101,7 @@ class TestWatch:
         async with serving(ScriptedApi(proposal_field=rejected).app) as url:
             assert (await invoke.off_loop("watch", "p", "--url", url)).code == 4
 
-    def test_a_terminal_gets_a_picture(self, dev: Running, author: Author, tmp_path: Path) -> None:
+    def test_a_terminal_gets_a_picture(self, dev: Running, author: DemoAuthor, tmp_path: Path) -> None:
         proposal = author.proposal("Add an agent Tester")
         code, drawn = on_terminal("watch", proposal, "--url", dev.url, home=tmp_path)
         assert code == 0
@@ -142,7 +109,7 @@ class TestWatch:
         assert "\x1b[32m" in drawn
         assert re.search(r"completed, \d+ events", drawn)
 
-    def test_a_picture_without_color_has_none(self, dev: Running, author: Author, tmp_path: Path) -> None:
+    def test_a_picture_without_color_has_none(self, dev: Running, author: DemoAuthor, tmp_path: Path) -> None:
         proposal = author.proposal("Add an agent Tester [fail]")
         code, drawn = on_terminal("watch", proposal, "--url", dev.url, home=tmp_path, NO_COLOR="1")
         assert code == 3
@@ -154,15 +121,15 @@ class TestTail:
     async def test_it_goes_on_over_the_death_of_the_server(self, home: Path, tmp_path: Path) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = str(free.getsockname()[1])
-        options = ("dev", "--port", port)
+        options = ("dev", "--no-demo-data", "--port", port)
         with running(*options, home=home, until=READY) as first:
-            author = Author(first.url)
+            author = DemoAuthor(first.url)
             workflow = author.workflow("Support desk")
             with running("tail", "support", "--json", "--url", first.url, home=tmp_path, until="DraftChanged") as tail:
                 first.stop(signal.SIGKILL)
                 tail.says("The connection was lost (")
                 with running(*options, home=home, until=READY) as second:
-                    author = Author(second.url)
+                    author = DemoAuthor(second.url)
                     author.change(RENAME, workflowId=workflow, name="Help desk")
                     tail.says("Help desk")
                     assert tail.stop() == 130
@@ -171,7 +138,9 @@ class TestTail:
         assert sequences("\n".join(lines)) == [1, 2, 3]
         assert tail.output.endswith("Interrupted.\n")
 
-    async def test_a_workflow_is_found_by_id_name_or_part(self, dev: Running, author: Author, tmp_path: Path) -> None:
+    async def test_a_workflow_is_found_by_id_name_or_part(
+        self, dev: Running, author: DemoAuthor, tmp_path: Path
+    ) -> None:
         workflow = author.workflow("Atlas of names")
         author.workflow("Atlas of names, second")
         for words in (workflow, "ATLAS OF NAMES", "names, sec"):
@@ -179,14 +148,14 @@ class TestTail:
                 assert tail.stop() == 130
             assert "Demo        workflow Atlas of names" in tail.output
 
-    def test_what_several_could_be_is_not_guessed(self, invoke: Invoke, dev: Running, author: Author) -> None:
+    def test_what_several_could_be_is_not_guessed(self, invoke: Invoke, dev: Running, author: DemoAuthor) -> None:
         for name in ("Twin one", "Twin two"):
             author.workflow(name)
         assert_one_line(
             invoke("tail", "twin", "--url", dev.url), "2 workflows could be 'twin'", "Twin one (", "Twin two"
         )
 
-    async def test_new_leaves_out_what_happened_before(self, dev: Running, author: Author, tmp_path: Path) -> None:
+    async def test_new_leaves_out_what_happened_before(self, dev: Running, author: DemoAuthor, tmp_path: Path) -> None:
         workflow = author.workflow("Only new")
         with running("tail", workflow, "--new", "--json", "--url", dev.url, home=tmp_path, until="") as tail:
             for number in range(1000):
@@ -260,7 +229,9 @@ class TestWorkflowLines:
 
 
 class TestSigningIn:
-    def test_an_access_token_of_the_environment_is_taken(self, invoke: Invoke, dev: Running, author: Author) -> None:
+    def test_an_access_token_of_the_environment_is_taken(
+        self, invoke: Invoke, dev: Running, author: DemoAuthor
+    ) -> None:
         invoke.set(ORCHESTRATOR_TOKEN=author.token)
         assert invoke("watch", author.proposal("Add an agent Tester"), "--url", dev.url).code == 0
 

@@ -60,7 +60,7 @@ class Visitor:
 def visitor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Visitor]:
     home = tmp_path_factory.mktemp("secrets") / "home"
     options = {"LOG_LEVEL": "debug", "LOG_FORMAT": "json", "JWT_SECRET": SECRET}
-    with running("dev", "--port", "0", home=home, until=demo_account.EMAIL, **options) as command:
+    with running("dev", "--no-demo-data", "--port", "0", home=home, until=demo_account.EMAIL, **options) as command:
         visitor = Visitor(command)
         misbehave(visitor)
         lose_the_database(visitor, home)
