@@ -16,7 +16,7 @@ from graphql_api.kit.bounds import Bounds, Caller, Charge, Kind
 from graphql_api.kit.columns import now
 from graphql_api.kit.correlation import begin_operation, current_request_id
 from graphql_api.kit.database import Database
-from graphql_api.kit.errors import TooManyOpen, Unauthenticated
+from graphql_api.kit.errors import QuotaExceeded, Unauthenticated
 from graphql_api.kit.places import Places
 from graphql_api.kit.rates import Budget, Rate, Rates
 from graphql_api.runtimes.circuit import Circuit
@@ -152,7 +152,7 @@ class Context(Caller):
 
         Raises:
             RateLimited: When its caller used too much already.
-            TooManyOpen: When it is one subscription too many.
+            QuotaExceeded: When it is one subscription too many.
         """
         rates, limits = self.engines.rates, self.engines.limits
         self.engines.budget.spend(self.who, charge.cost)
@@ -168,7 +168,7 @@ class Context(Caller):
     def _take_place(self) -> None:
         limit = self.engines.limits.open_subscriptions
         if self.engines.subscriptions[self.who] >= limit:
-            raise TooManyOpen(f"At most {limit} subscriptions are open at once: end others first.")
+            raise QuotaExceeded(f"At most {limit} subscriptions are open at once: end others first.", limit=limit)
         self.engines.subscriptions[self.who] += 1
         self._is_subscribed = True
 

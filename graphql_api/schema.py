@@ -44,7 +44,7 @@ from graphql_api.kit import types
 from graphql_api.kit.admission import Admission
 from graphql_api.kit.database import is_away
 from graphql_api.kit.documents import Documents
-from graphql_api.kit.errors import BROKEN, DatabaseAway, DomainError, ErrorCode
+from graphql_api.kit.errors import BROKEN, DATABASE_AWAY, DomainError, ErrorCode, Overloaded
 from graphql_api.kit.execution import EventExecutor
 from graphql_api.kit.operations import Observed
 from graphql_api.kit.redaction import without_values
@@ -106,7 +106,7 @@ class OrchestratorSchema(strawberry.Schema):
             code, told = ErrorCode.VALIDATION_FAILED, dict[str, object]()
             if is_away(cause):
                 _log.warning("database_away", request_id=request_id, path=error.path, error=type(cause).__name__)
-                cause = DatabaseAway()
+                cause = Overloaded(DATABASE_AWAY)
                 error.message = cause.message
             if isinstance(cause, DomainError):
                 code, told = cause.code, cause.extensions

@@ -78,16 +78,6 @@ class DefinitionInvalid(DomainError):
         self.diagnostics = list(diagnostics)
 
 
-class QuotaExceeded(DomainError):
-    """The caller has as many of these as they may have at once."""
-
-    code = ErrorCode.QUOTA_EXCEEDED
-
-    def __init__(self, message: str, *, limit: int, path: Sequence[str] | None = None) -> None:
-        super().__init__(message, path=path)
-        self.limit = limit
-
-
 class IdempotencyMismatch(DomainError):
     """The idempotency key was used for another input."""
 

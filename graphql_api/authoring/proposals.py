@@ -7,14 +7,14 @@ from uuid import UUID, uuid4
 from sqlmodel import col, func, select
 
 from graphql_api.authoring import access, drafts, filesets, journal
-from graphql_api.authoring.errors import QuotaExceeded, proposal_transition
+from graphql_api.authoring.errors import proposal_transition
 from graphql_api.authoring.idempotency import Repeatable
 from graphql_api.authoring.models import AccessRole, Draft, Proposal, ProposalStatus, Workflow
 from graphql_api.context import Context
 from graphql_api.events.records import NewEvent
 from graphql_api.kit.columns import now
 from graphql_api.kit.database import Session
-from graphql_api.kit.errors import Invalid
+from graphql_api.kit.errors import Invalid, QuotaExceeded
 from graphql_api.kit.texts import checked_text
 from graphql_api.runtimes import executions
 

@@ -10,7 +10,7 @@ DomainError
 ├── RateLimited         done too often
 ├── DocumentNotTrusted  not registered beforehand
 ├── PersistedQueryNotFound  named by a hash that is not known
-├── TooManyOpen         as many at once as there may be
+├── QuotaExceeded       as many at once as there may be
 ├── TooComplex          an operation is larger than what is run
 ├── identity.errors     InvalidCredentials
 ├── runtimes.errors     RuntimeUnavailable
@@ -150,6 +150,12 @@ class RateLimited(DomainError):
         return {"retryAfter": self.retry_after}
 
 
+DATABASE_AWAY = (
+    "The database can't be reached right now. Try again in a second or two; a change with an idempotencyKey is never "
+    "made twice."
+)
+
+
 class Overloaded(DomainError):
     """This process has as much to do as it takes on."""
 
@@ -164,16 +170,6 @@ class Overloaded(DomainError):
     def extensions(self) -> dict[str, object]:
         """When to try again."""
         return {"retryAfter": self.retry_after}
-
-
-class DatabaseAway(Overloaded):
-    """The database can't be reached, or has no connection to give."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "The database can't be reached right now. Try again in a second or two; a change with an idempotencyKey is "
-            "never made twice.",
-        )
 
 
 class DocumentNotTrusted(DomainError):
@@ -195,10 +191,20 @@ class PersistedQueryNotFound(DomainError):
         super().__init__("PersistedQueryNotFound")
 
 
-class TooManyOpen(DomainError):
-    """Somebody has as many subscriptions open as they may."""
+class QuotaExceeded(DomainError):
+    """The caller has as many of these as they may have at once.
+
+    Args:
+        message: For people.
+        limit: How many that is.
+        path: The argument that asked for one more.
+    """
 
     code = ErrorCode.QUOTA_EXCEEDED
+
+    def __init__(self, message: str, *, limit: int, path: Sequence[str] | None = None) -> None:
+        super().__init__(message, path=path)
+        self.limit = limit
 
 
 class TooComplex(DomainError):

@@ -87,7 +87,8 @@ class TestMemory:
         little, at_first = await read(engine, adapter, 4)
         await engine.forget_all()
         much, at_last = await read(engine, adapter, 16)
-        assert at_last - at_first < (much - little) / 5
+        # The last events are remembered by their hashes, so that a server's repetitions are known.
+        assert at_last - at_first < (much - little) / 2
 
     async def test_what_is_over_is_let_go_of(self, engine: Engine, adapter: Adapter) -> None:
         after = []

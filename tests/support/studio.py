@@ -25,7 +25,7 @@ from graphql_api.kit.bounds import Bounds
 from graphql_api.kit.columns import now
 from graphql_api.kit.database import Database
 from graphql_api.kit.files import changed_digests, changes_between, entry_of
-from graphql_api.kit.rates import Rates
+from graphql_api.kit.rates import Budget, Rate, Rates
 from graphql_api.runtimes import executions, snapshots
 from graphql_api.runtimes.circuit import Circuit
 from graphql_api.runtimes.embedded.adapter import EmbeddedRuntime
@@ -117,7 +117,8 @@ class Studio:
             keys=TokenKeys(("a secret of at least thirty-two bytes",)),
             rates=Rates(database),
             watches=Watches(partial(lost_access, database)),
-            limits=Limits(concurrent_refinements=1000, signed_in=Bounds(cost=10**6)),
+            limits=Limits(concurrent_refinements=1000, signed_in=Bounds(cost=10**7)),
+            budget=Budget(Rate("cost", "1000000000/minute")),
         )
         self.anonymous = Api(self.engines, None)
         self._outcomes = ProposalOutcomes(log)

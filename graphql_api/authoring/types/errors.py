@@ -10,14 +10,13 @@ from graphql_api.authoring.errors import (
     InvalidTransition,
     Locked,
     MergeConflict,
-    QuotaExceeded,
     StaleRevision,
 )
 from graphql_api.authoring.types.definitions import Diagnostic
 from graphql_api.authoring.types.enums import AccessRole
 from graphql_api.authoring.types.membership import WorkflowLock
 from graphql_api.authoring.types.merges import MergePreview
-from graphql_api.kit.errors import Forbidden
+from graphql_api.kit.errors import Forbidden, QuotaExceeded
 from graphql_api.kit.types import UserError, base_fields, user_error
 from graphql_api.runtimes.errors import RuntimeUnavailable
 
