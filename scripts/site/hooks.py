@@ -1,5 +1,6 @@
 """What MkDocs calls while it builds the site: adds the reference and pages of code, and leads links to them."""
 
+import itertools
 import posixpath
 import re
 from functools import cache
@@ -15,6 +16,7 @@ from reference import Reference
 ERRORS = "errors.md"
 _ROOT = Path(__file__).resolve().parents[2]
 _ROW = re.compile(r"^\| `([A-Z_]+)`(?:<br>`(\w+)`)? \|.*\| ([^|]+) \|$", re.MULTILINE)
+_TABLE = re.compile(r"<table>.*?</table>", re.DOTALL)
 _LANGUAGES = {"Dockerfile": "dockerfile", "mts": "ts", "conf": "nginx", "yml": "yaml"}
 _links = Links(_ROOT)
 
@@ -57,6 +59,17 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     return outside_code(text, lambda line: reference().linked(line, base))
 
 
+def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001 - MkDocs names them
+    """Write the heading of its column into each cell of a table: a narrow window shows rows as cards."""
+
+    def labelled(table: re.Match[str]) -> str:
+        headings = [re.sub(r"<[^>]+>", "", it) for it in re.findall(r"<th[^>]*>(.*?)</th>", table[0])]
+        cells = itertools.cycle(f'<td data-label="{heading}"' if heading else "<td" for heading in headings)
+        return re.sub("<td", lambda _: next(cells), table[0])
+
+    return _TABLE.sub(labelled, html)
+
+
 @cache
 def reference() -> Reference:
     """Read the schema, and what the table of errors says."""
@@ -71,13 +84,11 @@ def advice(errors: str) -> dict[str, str]:
         errors: The page: rows with a code, the type where mutations give one, and what to do in the last column.
 
     Returns:
-        What to do, by code and by type; where a code stands twice, the first has it.
+        What to do, by type and by code; a code that comes in payloads and elsewhere has what to do elsewhere.
     """
     told: dict[str, str] = {}
     for code, type_, what in _ROW.findall(errors):
-        told.setdefault(code, what)
-        if type_:
-            told.setdefault(type_, what)
+        told[type_ or code] = what
     return told
 
 
