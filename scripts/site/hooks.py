@@ -32,15 +32,16 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the reference, and a page for each file of code that something leads to."""
+    pages = [file.src_uri for file in files.documentation_pages()]
     reference.cache_clear()  # `serve` comes here again after a change
     for name, text in reference().pages().items():
         files.append(File.generated(config, f"reference/{name}.md", content=text))
-    for path in _links.sources():
+    for path in _links.sources(pages):
         page = File.generated(config, source_page(path), content=code_page(path))
         page.inclusion = InclusionLevel.NOT_IN_NAV
         files.append(page)
-    for file in [it for it in files if is_source(f"docs/{it.src_uri}")]:
-        if file.generated_by is None and not file.src_uri.startswith("assets/"):
+    for file in [it for it in files if it.generated_by is None and is_source(it.src_uri)]:
+        if not file.src_uri.startswith("assets/"):
             files.remove(file)
     return files
 
@@ -48,11 +49,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001 - MkDocs names them
     """Give a page its inclusions, and links that work here."""
     path = page.file.src_uri
-    if path.startswith("source/"):
+    if path.startswith(("source/", "reference/")):
         return markdown
     text = _links.rendered(path, markdown)
-    if path.startswith("reference/"):
-        return text
     if path == ERRORS:
         text = with_anchors(text)
     base = posixpath.relpath("reference", posixpath.dirname(path) or ".") + "/"

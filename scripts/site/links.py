@@ -2,7 +2,7 @@
 
 import posixpath
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 DOCS = "docs"
@@ -17,6 +17,7 @@ _PAGES_OF_FILES = {
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
     "SECURITY.md": "reporting.md",
+    "schema.graphql": "reference/index.md",
     "scripts/README.md": "scripts.md",
 }
 """Where the site has files that stand outside its folder."""
@@ -50,11 +51,15 @@ class Links:
         source = f"{DOCS}/{page}"
         return outside_code(markdown, lambda line: self._line(source, page, line))
 
-    def sources(self) -> Iterator[str]:
-        """Name the files of the repository that pages lead to and that are no pages: code and configuration."""
+    def sources(self, pages: Iterable[str]) -> Iterator[str]:
+        """Name the files of the repository that pages lead to and that are no pages: code and configuration.
+
+        Args:
+            pages: Paths below `docs`.
+        """
         seen = set()
-        texts = [path.relative_to(self._root).as_posix() for path in sorted((self._root / DOCS).rglob("*.md"))]
-        for source in [*texts, *_PAGES_OF_FILES]:
+        included = (path for path in _PAGES_OF_FILES if path.endswith(".md"))
+        for source in [*(f"{DOCS}/{page}" for page in pages), *included]:
             for found in _LINK.finditer((self._root / source).read_text(encoding="utf-8")):
                 if _OUTSIDE.match(found[3]):
                     continue
@@ -98,25 +103,24 @@ class Links:
             return link
         file, _, anchor = link.partition("#")
         path = posixpath.normpath(posixpath.join(posixpath.dirname(source), file))
-        if path.startswith(f"{DOCS}/reference/") or path == f"{DOCS}/reference":
-            target = path.removeprefix(f"{DOCS}/")  # is written when the site is
-        elif not (self._root / path).exists():
+        if not (self._root / path).exists():
             raise BrokenLinkError(f"{source} leads to {link}, which is not there.")
-        elif path.startswith(f"{DOCS}/") and not is_source(path):
-            target = path.removeprefix(f"{DOCS}/")
-            if (self._root / path).is_dir():
-                if not (self._root / path / "README.md").is_file():
-                    return None
-                target = f"{target}/README.md"
-        elif mapped := _PAGES_OF_SECTIONS.get(f"{path}#{anchor}"):
-            target, anchor = mapped, ""
-        elif mapped := _PAGES_OF_FILES.get(path):
-            target = mapped
-        elif (self._root / path).is_file():
-            target = source_page(path)
+        if section := _PAGES_OF_SECTIONS.get(f"{path}#{anchor}"):
+            target, anchor = section, ""
         else:
+            target = _PAGES_OF_FILES.get(path) or self._page_of(path)
+        if target is None:
             return None
         return posixpath.relpath(target, posixpath.dirname(page) or ".") + (f"#{anchor}" if anchor else "")
+
+    def _page_of(self, path: str) -> str | None:
+        """Find the page, or the picture, that a file or a folder of the repository is on the site."""
+        if (self._root / path).is_dir():
+            readme = f"{path}/README.md"
+            return self._page_of(readme) if (self._root / readme).is_file() else None
+        if path.startswith(f"{DOCS}/") and not is_source(path):
+            return path.removeprefix(f"{DOCS}/")
+        return source_page(path)
 
 
 def outside_code(markdown: str, change: Callable[[str], str]) -> str:

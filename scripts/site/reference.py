@@ -119,7 +119,11 @@ class Reference:
         return uses
 
     def _index(self) -> Iterator[str]:
-        yield from ("# Reference", "", "Written from [`schema.graphql`](../../schema.graphql), which is the contract.")
+        yield from (
+            "# Reference",
+            "",
+            "Written from [`schema.graphql`](../source/schema.graphql.md), which is the contract.",
+        )
         yield from ("`GET /schema.graphql` of a server gives its own.", "")
         for page in PAGES:
             names = self._operations(page) if page in self._roots else self._named(page)
