@@ -32,6 +32,7 @@ context.configure(
     compare_type=types_differ,
     compare_server_default=True,
     render_item=render,
+    on_version_apply=context.config.attributes.get("told"),
 )
 with context.begin_transaction():
     context.run_migrations()

@@ -50,7 +50,7 @@ _COMMANDS = {
     "serve": _Command("serving", "Serve the API, for production."),
     "worker": _Command("serving", "Run agents in the background, for production."),
     "db": _Command("db", "Migrate the database's schema, or check it."),
-    "users": _Command("users", "Make accounts, disable and enable them."),
+    "users": _Command("users", "Make accounts, list, disable and enable them."),
     "fake-runtime": _Command("fake_runtime", "Serve an agent runtime without agents, to try out good and bad ones."),
     "record": _Command("record", "Write down what a real agent runtime sends in one run."),
     "schema": _Command("schema_file", "Write the GraphQL schema to a file, or compare it."),

@@ -1,6 +1,8 @@
 """`orchestrator db`: the schema of the database."""
 
 import asyncio
+import json
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -8,6 +10,7 @@ from sqlalchemy import URL
 
 from graphql_api.cli import places
 from graphql_api.cli.examples import examples
+from graphql_api.cli.problems import Problem
 from graphql_api.kit import logs, migrations
 from graphql_api.kit.database import Database
 
@@ -25,9 +28,10 @@ def _configure() -> None:
 def upgrade() -> None:
     """Bring the schema to the newest revision.
 
-    Where nothing is to be done, nothing is done.
+    Each migration is told on standard error as it is done. Where nothing is to be done, nothing is done.
     """
-    places.with_database(places.settings(), places.upgrade)
+    told = partial(typer.echo, err=True)
+    places.with_database(places.settings(), partial(places.upgrade, told=told))
     typer.echo("The schema is the newest one.")
 
 
@@ -52,19 +56,28 @@ def downgrade(
     typer.echo(f"The schema is at {revision}.")
 
 
-@db.command(epilog=examples("orchestrator db check"))
-def check() -> None:
-    """Check that the schema is the newest one and fits the models.
+@db.command(epilog=examples("orchestrator db check", "orchestrator db check --json | jq -r .schema"))
+def check(
+    *,
+    is_json: Annotated[bool, typer.Option("--json", help="One JSON object, whatever comes out.")] = False,
+) -> None:
+    """Check that the schema is the newest one and fits the models; exit code 1 when it does not.
 
     Without a DATABASE_URL it migrates a database that is thrown away, so that continuous integration needs none.
     """
     settings = places.settings()
-    if settings.database_url is None:
-        with places.throw_away_database_url() as url:
-            asyncio.run(_check_migrations(url))
-    else:
-        places.with_database(settings, _check)
-    typer.echo("The schema is the newest one and fits the models.")
+    try:
+        if settings.database_url is None:
+            with places.throw_away_database_url() as url:
+                asyncio.run(_check_migrations(url))
+        else:
+            places.with_database(settings, _check)
+    except Problem as problem:
+        if not is_json:
+            raise
+        typer.echo(json.dumps({"schema": "wrong", "problem": str(problem)}, ensure_ascii=False))
+        raise typer.Exit(1) from problem
+    typer.echo(json.dumps({"schema": "newest"}) if is_json else "The schema is the newest one and fits the models.")
 
 
 async def _check_migrations(url: URL) -> None:

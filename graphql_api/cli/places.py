@@ -150,15 +150,19 @@ async def check_usable(database: Database) -> None:
         raise Problem(_REFUSALS[state])
 
 
-async def upgrade(database: Database) -> None:
+async def upgrade(database: Database, told: Callable[[str], None] = lambda _: None) -> None:
     """Bring the schema to the newest revision.
+
+    Args:
+        database: Whose schema.
+        told: Called after each migration with what it did.
 
     Raises:
         Problem: When later code made it.
     """
     if await migrations.state(database) is SchemaState.NEWER:
         raise Problem(_REFUSALS[SchemaState.NEWER])
-    await migrating(migrations.upgrade(database), advice="mend the migrations")
+    await migrating(migrations.upgrade(database, told), advice="mend the migrations")
 
 
 async def migrating(step: Awaitable[None], *, advice: str) -> None:

@@ -1,7 +1,7 @@
 """Users: making, finding, disabling them."""
 
 import unicodedata
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from uuid import UUID
 
 from email_validator import EmailNotValidError, validate_email
@@ -98,6 +98,11 @@ async def by_email(session: Session, email: str) -> User | None:
     if not is_storable(email):
         return None
     return (await session.exec(select(User).where(User.email == normal_email(email)))).first()
+
+
+async def all_of(session: Session) -> Sequence[User]:
+    """Read everybody, by address."""
+    return (await session.exec(select(User).order_by(col(User.email)))).all()
 
 
 async def by_ids(session: Session, ids: Collection[UUID]) -> dict[UUID, User]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
+from alembic.runtime.migration import MigrationContext, MigrationInfo
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, text
@@ -55,13 +55,26 @@ async def state(database: Database) -> SchemaState:
     return SchemaState.OLDER if current in known else SchemaState.NEWER
 
 
-async def upgrade(database: Database) -> None:
+async def upgrade(database: Database, told: Callable[[str], None] = lambda _: None) -> None:
     """Bring the schema to the newest revision; a second caller waits, and finds it done.
+
+    Args:
+        database: Whose schema.
+        told: Called after each migration with its revision and what it did; all of them count once the last has run.
 
     Raises:
         MigrationError: When the schema was made by later code.
     """
-    await _run(database, lambda config: command.upgrade(config, "head"))
+
+    def tell(*, step: MigrationInfo, **_others: Any) -> None:  # noqa: ANN401 - Alembic's own
+        revision = step.up_revision_id or ""
+        told(f"{revision}  {ScriptDirectory.from_config(_config()).get_revision(revision).doc}")
+
+    def run(config: Config) -> None:
+        config.attributes["told"] = tell
+        command.upgrade(config, "head")
+
+    await _run(database, run)
 
 
 async def downgrade(database: Database, revision: str) -> None:

@@ -1,3 +1,4 @@
+import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from graphql_api.kit.migrations import SchemaState
 pytestmark = pytest.mark.anyio
 
 FreshDatabase = Callable[..., Awaitable[Database]]
+VERSIONS = list((migrations.scripts() / "versions").glob("2*.py"))
 SECRET = "a secret of tests that is long enough to sign with"
 
 
@@ -31,9 +33,14 @@ class TestUpgrade:
         database = await fresh_database(is_migrated=False)
         point(invoke, database)
 
-        for _ in range(2):
-            assert await invoke.off_loop("db", "upgrade") == (0, "The schema is the newest one.\n", "")
-            assert await migrations.state(database) is SchemaState.CURRENT
+        first, second = await invoke.off_loop("db", "upgrade"), await invoke.off_loop("db", "upgrade")
+
+        assert await migrations.state(database) is SchemaState.CURRENT
+        assert first[:2] == second[:2] == (0, "The schema is the newest one.\n")
+        told = [line.split("  ", 1) for line in first.err.splitlines()]
+        assert [revision for revision, _ in told] == sorted(path.stem[:15] for path in VERSIONS)
+        assert all(text.endswith(".") for _, text in told)
+        assert second.err == ""
 
     async def test_what_the_database_forbids_is_one_line(self, invoke: Invoke, fresh_database: FreshDatabase) -> None:
         database = await fresh_database(is_migrated=False)
@@ -78,6 +85,21 @@ class TestCheck:
         point(invoke, database)
 
         assert_one_line(await invoke.off_loop("db", "check"), "shoe_size", "scripts/migration")
+
+    async def test_scripts_get_an_object_whatever_comes_out(
+        self, invoke: Invoke, fresh_database: FreshDatabase
+    ) -> None:
+        database = await fresh_database()
+        point(invoke, database)
+        fine = await invoke.off_loop("db", "check", "--json")
+        await execute(database, "ALTER TABLE users ADD shoe_size integer")
+        wrong = await invoke.off_loop("db", "check", "--json")
+
+        assert fine == (0, '{"schema": "newest"}\n', "")
+        assert (wrong.code, wrong.err) == (1, "")
+        told = json.loads(wrong.out)
+        assert told["schema"] == "wrong"
+        assert "shoe_size" in told["problem"]
 
 
 class TestOtherSchemas:

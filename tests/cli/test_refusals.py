@@ -125,7 +125,3 @@ class TestUsage:
 
     def test_the_version_is_that_of_the_package(self, invoke: Invoke) -> None:
         assert invoke("--version") == (0, f"orchestrator {version('ide-orchestrator')}\n", "")
-
-    def test_completion_knows_the_commands_of_a_group(self, invoke: Invoke) -> None:
-        invoke.set(_ORCHESTRATOR_COMPLETE="complete_bash", COMP_WORDS="orchestrator db ", COMP_CWORD="2")
-        assert invoke().out.split() == ["upgrade", "downgrade", "check"]

@@ -1,3 +1,4 @@
+import json
 from collections.abc import Awaitable, Callable
 from io import BytesIO, TextIOWrapper
 
@@ -72,6 +73,26 @@ class TestCreate:
     def test_bytes_that_are_no_text_are_refused(self, invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("sys.stdin", TextIOWrapper(BytesIO(b"\xff\xfe\n"), encoding="utf-8"))
         assert_one_line(invoke(*CREATE), "not UTF-8")
+
+
+class TestList:
+    async def test_everybody_is_listed_by_address(self, invoke: Invoke, accounts: Database) -> None:
+        invoke.type("long enough pw")
+        made = await invoke.off_loop(*CREATE, "--admin", "--json")
+        await users.create(accounts, email="a@example.com", name="Al", password="long enough pw")
+        await invoke.off_loop("users", "disable", "a@example.com")
+
+        listed = await invoke.off_loop("users", "list")
+        lines = (await invoke.off_loop("users", "list", "--json")).out.splitlines()
+
+        assert listed == (0, "a@example.com    Al, disabled\nada@example.com  Ada, administrator\n", "")
+        assert [json.loads(line)["disabledAt"] is None for line in lines] == [False, True]
+        assert made == (0, f"{lines[1]}\n", "")
+        assert json.loads(lines[1])["roles"] == ["USER", "ADMIN"]
+        assert "password" not in lines[1]
+
+    async def test_of_nobody_there_is_no_line(self, invoke: Invoke, accounts: Database) -> None:
+        assert await invoke.off_loop("users", "list") == (0, "", "")
 
 
 class TestDisable:
