@@ -260,10 +260,15 @@ class Reference:
         return _CODE.sub(link, text)
 
     def _address_of(self, owner: str, name: str | None) -> str | None:
-        """Find a type, a field or value of it, or a mutation or subscription; queries are named as fields are."""
+        """Find a type, a field or value of it, a mutation, a subscription or an error's code.
+
+        Not queries, which are named as fields are.
+        """
         for page in ("mutations", "subscriptions"):
             if name is None and owner in self._operations(page):
                 return f"{page}.md#{owner}"
+        if name is None and owner in getattr(self._types.get("ErrorCode"), "values", {}):
+            return f"../errors.md#{owner}"
         if owner not in self._places:
             return None
         type_ = self._types[owner]
