@@ -5,13 +5,11 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from graphql_api.events.hub import Ending, Mailbox
+from graphql_api.events.pages import PAGE
 from graphql_api.events.records import LiveEvent, StoredEvent
 
-PAGE = 100
-"""Events read at once while a follower catches up; what a reader that never reads keeps in memory."""
-
-ReadPage = Callable[[int], Awaitable[list[StoredEvent]]]
-"""Reads up to `PAGE` events after a position."""
+ReadPage = Callable[[int], Awaitable[Sequence[StoredEvent]]]
+"""Reads the events after a position, to the end of its page."""
 
 
 @dataclass(slots=True)
@@ -39,7 +37,7 @@ class Place:
 
     def read(self, page: Sequence[StoredEvent]) -> None:
         """Move on past a page of the log."""
-        self.is_behind, self.is_live = len(page) == PAGE, False
+        self.is_behind, self.is_live = bool(page) and page[-1].sequence % PAGE == 0, False
         if page:
             self.position, self.is_over = page[-1].sequence, page[-1].is_terminal
 

@@ -8,16 +8,18 @@ from time import perf_counter
 from uuid import UUID
 
 import orjson
+import sqlalchemy
 import structlog
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import col, select
 
 from graphql_api.events import archive
-from graphql_api.events.following import PAGE, Place, followed
+from graphql_api.events.following import Place, followed
 from graphql_api.events.hub import Ending, Hub
 from graphql_api.events.models import Event, Log
 from graphql_api.events.notifier import Notifier
+from graphql_api.events.pages import PAGE, Pages
 from graphql_api.events.records import LiveEvent, NewEvent, NewLiveEvent, StoredEvent
 from graphql_api.kit import metrics
 from graphql_api.kit.batches import Batched
@@ -50,6 +52,15 @@ _LAG_SECONDS = metrics.histogram(
     "event_delivery_lag_seconds", "From a live event's append to its delivery, sampled; clocks of machines may differ."
 )
 
+_EVENTS = sqlalchemy.select(
+    col(Event.subject_id),
+    col(Event.sequence),
+    col(Event.type),
+    col(Event.payload),
+    col(Event.occurred_at),
+    col(Event.is_terminal),
+)
+
 _log = structlog.get_logger()
 
 
@@ -67,6 +78,7 @@ class EventLog:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._hub = Hub()
+        self._pages = Pages(lambda subject, after: self.read(subject, after=after))
         self.notifier = Notifier(database, self._hub)
         self._sample_at = 0.0
 
@@ -155,14 +167,13 @@ class EventLog:
     async def read(self, subject: UUID, *, after: int, limit: int = PAGE) -> list[StoredEvent]:
         """Read a page of a log, in order."""
         query = (
-            select(Event)
-            .where(Event.subject_id == subject, col(Event.sequence) > after)
+            _EVENTS.where(col(Event.subject_id) == subject, col(Event.sequence) > after)
             .order_by(col(Event.sequence))
             .limit(limit)
         )
         async with self._database.reading() as session:
             # Rows first: what leaves them meanwhile is found in the chunks, and not the other way round.
-            rows = [_stored(row) for row in await session.exec(query)]
+            rows = [StoredEvent(*row) for row in await session.execute(query)]
             if rows and rows[0].sequence == after + 1:
                 return rows
             archived = await archive.read(session, subject, after=after, limit=limit)
@@ -172,14 +183,12 @@ class EventLog:
     async def read_starts(self, subjects: Collection[UUID], *, limit: int) -> dict[UUID, list[StoredEvent]]:
         """Read the first events of several logs, in one statement."""
         pages: dict[UUID, list[StoredEvent]] = {subject: [] for subject in subjects}
-        query = (
-            select(Event)
-            .where(col(Event.subject_id).in_(subjects), col(Event.sequence) <= limit)
-            .order_by(col(Event.subject_id), col(Event.sequence))
+        query = _EVENTS.where(col(Event.subject_id).in_(subjects), col(Event.sequence) <= limit).order_by(
+            col(Event.subject_id), col(Event.sequence)
         )
         async with self._database.reading() as session:
-            for row in await session.exec(query):
-                pages[row.subject_id].append(_stored(row))
+            for row in await session.execute(query):
+                pages[row.subject_id].append(StoredEvent(*row))
             behind = [subject for subject, page in pages.items() if not page or page[0].sequence > 1]
             if behind:
                 archived: dict[UUID, list[StoredEvent]] = {subject: [] for subject in behind}
@@ -238,13 +247,13 @@ class EventLog:
 
     async def _is_over(self, subject: UUID, position: int) -> bool:
         """Tell whether a position is that of the terminal event: a follower from there would wait for ever."""
-        last = await self._read_until_possible(subject, position - 1, limit=1) if position > 0 else []
+        last = await self._read_until_possible(subject, position - 1) if position > 0 else ()
         return any(event.is_terminal and event.sequence == position for event in last)
 
-    async def _read_until_possible(self, subject: UUID, after: int, limit: int = PAGE) -> list[StoredEvent]:
+    async def _read_until_possible(self, subject: UUID, after: int) -> Sequence[StoredEvent]:
         while True:
             try:
-                return await self.read(subject, after=after, limit=limit)
+                return await self._pages.after(subject, after)
             except (SQLAlchemyError, OSError, TimeoutError) as error:
                 _log.warning("follow_waits_for_database", error=type(error).__name__)
                 await asyncio.sleep(SILENCE_SECONDS / 4)
@@ -259,7 +268,3 @@ class EventLog:
                     self._hub.reconcile(await self.heads(subjects))
                 except (SQLAlchemyError, OSError, TimeoutError) as error:
                     _log.warning("heads_unreadable", error=type(error).__name__)
-
-
-def _stored(row: Event) -> StoredEvent:
-    return StoredEvent(row.subject_id, row.sequence, row.type, row.payload, row.occurred_at, row.is_terminal)

@@ -81,6 +81,7 @@ class Site:
 def serving(home: Path) -> Iterator[tuple[int, int]]:
     """Run an API process on the embedded database; give its port and process id."""
     environment = {**os.environ, "ORCHESTRATOR_HOME": str(home), "JWT_SECRET": "x" * 48, "LOG_LEVEL": "error"}
+    environment |= {"MAX_CONCURRENT_REFINEMENTS": "1000", "RATE_LIMIT_REFINEMENTS": "100000/minute"}
     environment.pop("DATABASE_URL", None)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]

@@ -1,0 +1,89 @@
+"""Pages of logs, read once for all followers of this process that are behind."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from uuid import UUID
+
+import orjson
+
+from graphql_api.events.records import StoredEvent
+
+PAGE = 100
+"""Events read at once while a follower catches up; what a reader that never reads keeps in memory."""
+
+MAX_PAGES = 64
+"""Whole pages that are kept; the least recently used ones are forgotten first."""
+
+MAX_PAGE_BYTES = 512 * 1024
+"""A page whose payloads take more as JSON is not kept."""
+
+Key = tuple[UUID, int]
+
+
+@dataclass(slots=True)
+class _Reading:
+    """A page that is being read.
+
+    Attributes:
+        lock: Held by whoever reads it.
+        waiting: How many want it.
+        began: When the last reading of it began, in steps of the clock of `Pages`.
+        page: What that reading gave.
+    """
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    waiting: int = 0
+    began: int = -1
+    page: Sequence[StoredEvent] = ()
+
+
+class Pages:
+    """Reads logs page by page. When a thousand clients come back after a restart, each page is read once.
+
+    Pages begin at fixed positions, so that followers at different positions share them. Events never change: a whole
+    page is kept for a while. One that is still being filled is shared only by those who asked for it before its reading
+    began, since each of them may know of events that were committed a moment ago.
+
+    Args:
+        read: Reads up to `PAGE` events of a log after a position.
+    """
+
+    def __init__(self, read: Callable[[UUID, int], Awaitable[list[StoredEvent]]]) -> None:
+        self._read = read
+        self._kept: OrderedDict[Key, Sequence[StoredEvent]] = OrderedDict()
+        self._readings: dict[Key, _Reading] = {}
+        self._clock = count()
+
+    async def after(self, subject: UUID, position: int) -> Sequence[StoredEvent]:
+        """Give the events after a position, to the end of its page; none when the log is not longer."""
+        start = position - position % PAGE
+        page = await self._page((subject, start))
+        return page[position - start :]
+
+    async def _page(self, key: Key) -> Sequence[StoredEvent]:
+        if key in self._kept:
+            self._kept.move_to_end(key)
+            return self._kept[key]
+        reading, asked = self._readings.setdefault(key, _Reading()), next(self._clock)
+        reading.waiting += 1
+        try:
+            async with reading.lock:
+                if reading.began < asked:
+                    began = next(self._clock)
+                    reading.page = await self._read(*key)
+                    reading.began = began
+                    self._keep(key, reading.page)
+                return reading.page
+        finally:
+            reading.waiting -= 1
+            if not reading.waiting:
+                del self._readings[key]
+
+    def _keep(self, key: Key, page: Sequence[StoredEvent]) -> None:
+        if len(page) == PAGE and sum(len(orjson.dumps(event.payload)) for event in page) <= MAX_PAGE_BYTES:
+            self._kept[key] = page
+            if len(self._kept) > MAX_PAGES:
+                self._kept.popitem(last=False)
