@@ -161,7 +161,7 @@ async def _released(author: _Author) -> None:
     await author.member(workflow, EDITOR, "EDITOR")
     await author.member(workflow, VIEWER, "VIEWER")
     await author.release(workflow, "As it comes from the template.")
-    proposal = await author.proposal(workflow, "Add an agent Tone Reviewer who checks every answer before it is sent")
+    proposal = await author.proposal(workflow, "Add a Tone Reviewer who checks every answer before it is sent")
     await author.ended(proposal)
     await author.approve(proposal, "Just what we need.")
     await author.release(workflow, "With a reviewer of tone.")
@@ -170,15 +170,15 @@ async def _released(author: _Author) -> None:
 async def _failed(author: _Author) -> None:
     """Make a proposal that failed."""
     workflow = await author.workflow("Invoice checks", "Compares invoices with orders and deliveries.")
-    await author.ended(await author.proposal(workflow, "Add an agent Fraud Detector [fail]"))
+    await author.ended(await author.proposal(workflow, "Add a Fraud Analyst [fail]"))
 
 
 async def _conflicting(author: _Author) -> None:
     """Make two proposals for one revision, and approve the first: the second conflicts with it."""
     workflow = await author.workflow("Research team", "Finds sources, weighs them and writes a summary.")
     await author.member(workflow, EDITOR, "OWNER")
-    first = await author.proposal(workflow, "Add an agent Fact Checker who verifies every claim")
-    second = await author.proposal(workflow, "Add an agent Librarian who keeps a list of all sources")
+    first = await author.proposal(workflow, "Add a Fact Checker who verifies every claim")
+    second = await author.proposal(workflow, "Add a Source Researcher who keeps a list of all sources")
     await author.ended(first, second)
     await author.approve(first, "Accuracy first.")
 
@@ -186,13 +186,13 @@ async def _conflicting(author: _Author) -> None:
 async def _waiting(author: _Author) -> None:
     """Make a proposal that waits for a decision, and merges cleanly."""
     workflow = await author.workflow("Release notes", "Writes release notes from what was merged.")
-    await author.ended(await author.proposal(workflow, "Add an agent Translator who writes them in German and French"))
+    await author.ended(await author.proposal(workflow, "Add a Translator who writes them in German and French"))
 
 
 async def _running(author: _Author) -> None:
     """Begin a proposal whose agent takes its time."""
     workflow = await author.workflow("Travel planner", "Plans journeys within a budget.")
-    await author.proposal(workflow, "Add an agent Budget Keeper who adds up the costs of each journey [slow]")
+    await author.proposal(workflow, "Add a Budget Analyst who adds up the costs of each journey [slow]")
 
 
 def _key(*words: str) -> str:

@@ -65,9 +65,8 @@ class WorkflowLines:
         who = (event["actor"] or {"name": "system"})["name"]
         self._write(Text.assemble((f"{when:%H:%M:%S}", "dim"), "  ", (f"{who:<{_NAME}}", "cyan"), "  ", told(event)))
         if event["__typename"] == "ProposalStatusChanged" and event["from"] is None:
-            self._write(
-                Text(f"{'':{_NAME + 12}}orchestrator watch {event['proposal']['id']}", style="dim"), is_whole=True
-            )
+            # With an indent the id would not fit on a line of eighty characters.
+            self._write(Text(f"orchestrator watch {event['proposal']['id']}", style="dim"), is_whole=True)
 
     def lost(self, reason: str) -> None:
         """Write why."""

@@ -1,10 +1,10 @@
 import asyncio
-import re
 from collections.abc import AsyncIterator
 
 import pytest
+from support import readme
 from support.databases import Server
-from support.node import ROOT, Workspace
+from support.node import Workspace
 from support.server import quick_settings, site
 
 from graphql_api.identity import users
@@ -12,7 +12,7 @@ from graphql_api.identity import users
 
 def loop_of_the_readme() -> str:
     """Make a module of the loop that the README prints."""
-    (loop,) = re.findall(r"```ts\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    (loop,) = readme.blocks("ts")
     return f"""import {{ createClient as create, type ClientOptions }} from "graphql-ws";
 type Event = {{ __typename: string; cursor: string; sequence: number }};
 type Client = {{ iterate(payload: object): AsyncIterable<{{ data?: {{ proposalEvents: Event }} }}> }};

@@ -1,14 +1,14 @@
 """The whole journey through real processes: an API, workers, PostgreSQL, HTTP and WebSocket."""
 
 import asyncio
-import re
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support import readme
 from support.databases import Server
 from support.graphql_client import GraphQLClient
 from support.system import System
@@ -19,7 +19,6 @@ from graphql_api.kit.database import Database
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180)]
 
-README = Path(__file__).parents[2] / "README.md"
 PROMPT = "Add a reviewer agent that checks every answer for tone"
 
 WATCH = """
@@ -263,15 +262,9 @@ class TestAnApiProcessThatIsReplaced:
 
 
 class TestTheReadme:
-    def operations(self) -> Iterator[tuple[str, str]]:
-        """Give the README's documents by the names of their operations, in order."""
-        text = README.read_text(encoding="utf-8").split("<!-- journey -->")[1].split("<!-- /journey -->")[0]
-        for document in re.findall(r"```graphql\n(.*?)```", text, re.DOTALL):
-            yield document.split()[1].split("(")[0], document
-
     async def test_prints_a_journey_that_can_be_walked(self, shared: tuple[System, GraphQLClient]) -> None:
         system, client = shared[0], GraphQLClient(shared[1].address)
-        documents = dict(self.operations())
+        documents = readme.operations()
         assert list(documents) == ["SignIn", "Create", "Refine", "Watch", "Review", "Approve", "Publish", "Deploy"]
         demo = {"email": "demo@example.com", "password": "demo-password"}
         await users.create(system.database, email=demo["email"], name="Demo", password=demo["password"])

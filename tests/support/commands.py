@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
@@ -111,22 +111,31 @@ class Running:
     """A command that runs on.
 
     Args:
-        arguments: Of the console script.
+        arguments: Of the program.
         home: Where its data and its output are kept.
+        program: What runs; the console script unless told.
+        at: The directory that it runs in; the home when None.
         variables: Of its environment.
     """
 
-    def __init__(self, *arguments: str, home: Path, **variables: str) -> None:
+    def __init__(
+        self,
+        *arguments: str,
+        home: Path,
+        program: Sequence[str | Path] = (ORCHESTRATOR,),
+        at: Path | None = None,
+        **variables: str,
+    ) -> None:
         home.mkdir(mode=0o700, exist_ok=True)
         self.home = home
         self._output = home / "output.txt"
         with self._output.open("wb") as output:
             self._process = subprocess.Popen(
-                [ORCHESTRATOR, *arguments],
+                [*program, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                cwd=home,
+                cwd=at or home,
                 env=environment(home, **variables),
             )
 
