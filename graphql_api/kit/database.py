@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession as PlainSession
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from graphql_api.kit.pool import CountingPool, NoConnection, PoolState
+from graphql_api.kit.pool import CountingPool, NoConnection, PoolState, try_idle_connections
 
 DATABASE_ERRORS = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 """What a statement may end with when the database is away, on a connection of the pool or a raw one."""
@@ -113,13 +113,13 @@ class Database:
             pool_size=pool_size,
             max_overflow=pool_size,
             pool_timeout=pool_seconds,
-            pool_pre_ping=True,
             hide_parameters=True,
             json_serializer=lambda value: orjson.dumps(value).decode(),
             json_deserializer=orjson.loads,
             async_creator=partial(self._connect, application_name="orchestrator", jit="off", **options),
         )
 
+        try_idle_connections(self.engine.sync_engine)
         self._reading = self.engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @asynccontextmanager

@@ -4,7 +4,10 @@ from collections.abc import Awaitable, Callable
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
+from support.databases import another
+from support.proxy import proxied
 
+from graphql_api.kit import pool
 from graphql_api.kit.database import Database, DatabaseURLError, parse_url
 
 pytestmark = pytest.mark.anyio
@@ -100,6 +103,25 @@ class TestTransaction:
         await connection.close()
         async with database.transaction() as session:
             assert (await session.execute(text("SELECT 1"))).scalar_one() == 1
+
+    async def test_one_that_was_idle_is_tried_before_it_is_used(
+        self, fresh_database: FreshDatabase, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(pool, "FRESH_SECONDS", 0)
+        migrated = await fresh_database(is_migrated=False)
+        direct = migrated.url
+        async with (
+            proxied(f"{direct.query['host']}/.s.PGSQL.{direct.query['port']}") as proxy,
+            another(migrated, direct.set(host="127.0.0.1", port=proxy.port, query={})) as database,
+        ):
+            for _ in range(2):
+                async with database.transaction() as session:
+                    assert (await session.execute(text("SELECT 1"))).scalar_one() == 1
+            assert proxy.carried == 1
+            proxy.cut()
+            async with database.transaction() as session:
+                assert (await session.execute(text("SELECT 1"))).scalar_one() == 1
+            assert proxy.carried == 2
 
 
 class TestConnect:
