@@ -12,6 +12,7 @@ import httpx
 from gql import Client, gql
 from gql.transport.exceptions import TransportError, TransportQueryError
 from gql.transport.websockets import WebsocketsTransport
+from websockets.exceptions import ConnectionClosed
 
 from graphql_api.cli import documents
 from graphql_api.cli.problems import Problem, one_line
@@ -105,7 +106,7 @@ class ApiClient:
         Args:
             document: A subscription to events, which selects their `cursor`.
             variables: Of it; `after` is the cursor to begin after.
-            lost: Told why, each time the connection is lost.
+            lost: Told why the connection is lost, once until it is back.
             is_patient: Whether to wait for a server for as long as it takes.
 
         Raises:
@@ -126,8 +127,9 @@ class ApiClient:
                 raise Problem(one_line_of(error.errors or [])) from error
             except (Unreachable, TransportError, OSError, TimeoutError) as error:
                 if losses >= len(_PAUSES) and not is_patient:
-                    raise Problem(f"The connection to {self.url} was lost: {one_line(error)}") from error
-                lost(_reason(error))
+                    raise Problem(f"The connection to {self.url} was lost: {_reason(error)}") from error
+                if not losses:
+                    lost(_reason(error))
                 await asyncio.sleep(_PAUSES[min(losses, len(_PAUSES) - 1)])
                 losses += 1
             else:
@@ -215,7 +217,10 @@ def _payload(data: Answer) -> Answer:
 
 def _reason(error: Exception) -> str:
     """Say why a connection is lost, as the part that knows most says it."""
-    return one_line(error.__cause__ or error)
+    cause = error.__cause__ or error
+    if isinstance(cause, ConnectionClosed) and cause.rcvd is not None:
+        return f"{cause.rcvd.code} {cause.rcvd.reason}".rstrip()
+    return one_line(cause)
 
 
 def _is_about_to_expire(moment: str) -> bool:

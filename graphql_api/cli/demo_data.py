@@ -185,8 +185,8 @@ async def _conflicting(author: _Author) -> None:
 
 async def _waiting(author: _Author) -> None:
     """Make a proposal that waits for a decision, and merges cleanly."""
-    workflow = await author.workflow("Release notes", "Writes release notes from what was merged.")
-    await author.ended(await author.proposal(workflow, "Add a Translator who writes them in German and French"))
+    workflow = await author.workflow("Product changelog", "Writes the changelog from what was merged.")
+    await author.ended(await author.proposal(workflow, "Add a Translator who writes it in German and French"))
 
 
 async def _running(author: _Author) -> None:

@@ -160,7 +160,7 @@ async def _workflow(client: ApiClient, words: str) -> Answer:
     named = [node for node in nodes if words.casefold() in node["name"].casefold()]
     meant = [node for node in named if node["name"].casefold() == words.casefold()] or named
     if not meant:
-        raise Problem(f"There is no workflow {words!r} that you may see; GraphiQL lists them: {{ workflows }}")
+        raise Problem(f"There is no workflow {words!r} that you may see; the query workflows lists them")
     if len(meant) > 1:
         which = ", ".join(f"{node['name']} ({node['id']})" for node in meant[:_LISTED])
         raise Problem(f"{len(meant)} workflows could be {words!r}, give the id of one: {which}")

@@ -8,6 +8,8 @@ from support.commands import Invoke, Running, assert_one_line
 from support.scripted_api import SESSION, Json, Line, ScriptedApi, event
 from support.server import serving
 
+from graphql_api.cli import api_client
+
 pytestmark = pytest.mark.anyio
 
 
@@ -64,6 +66,20 @@ class TestRefusals:
 
         async with serving(Starlette(routes=[Route("/graphql", answer, methods=["POST"])])) as url:
             assert_one_line(await invoke.off_loop("demo", "--url", url), "Error: Something broke\n")
+
+
+class TestPatience:
+    async def test_a_server_that_stays_away_is_told_once_and_at_the_end(
+        self, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(api_client, "_PAUSES", (0.0, 0.0))
+        api = ScriptedApi(is_deaf=True)
+        async with serving(api.app) as url:
+            code, out, err = await invoke.off_loop("demo", "--url", url)
+
+        assert (code, out.count("lost (4000 Enough)")) == (1, 1)
+        assert err == f"Error: The connection to {url}/graphql was lost: 4000 Enough\n"
+        assert api.asked.count("viewer") == 2
 
 
 class TestEnds:

@@ -54,7 +54,7 @@ class TestFirstStart:
             "Support desk": [("APPROVED", None)],
             "Invoice checks": [("FAILED", None)],
             "Research team": [("COMPLETED", "CONFLICTED"), ("APPROVED", None)],
-            "Release notes": [("COMPLETED", "FAST_FORWARD")],
+            "Product changelog": [("COMPLETED", "FAST_FORWARD")],
             "Security handbook": [],
         }
         desk = workflows["Support desk"]

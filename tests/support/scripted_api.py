@@ -34,10 +34,12 @@ class ScriptedApi:
 
     Args:
         messages: What the subscription is sent, as messages of graphql-transport-ws without their ids.
+        is_deaf: Whether it closes each socket before it says anything.
         answers: Payloads of fields that differ from the usual ones.
     """
 
-    def __init__(self, *messages: Json, **answers: Json) -> None:
+    def __init__(self, *messages: Json, is_deaf: bool = False, **answers: Json) -> None:
+        self._is_deaf = is_deaf
         self.asked: list[str] = []
         self._messages = messages
         self._answers = {**ANSWERS, **{name.replace("_field", "("): answer for name, answer in answers.items()}}
@@ -53,6 +55,9 @@ class ScriptedApi:
 
     async def _watch(self, socket: WebSocket) -> None:
         await socket.accept("graphql-transport-ws")
+        if self._is_deaf:
+            await socket.close(4000, "Enough")
+            return
         await socket.receive_json()
         await socket.send_json({"type": "connection_ack"})
         request = await socket.receive_json()
