@@ -1,5 +1,6 @@
 """What was entrusted to the server, looked for in all that it writes: its logs at their loudest, and its answers."""
 
+import asyncio
 import json
 import re
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import httpx
 import pytest
 from support.commands import Running, running, server_of
@@ -17,6 +19,7 @@ from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
 from graphql_api.cli import demo_account
+from graphql_api.kit import embedded_postgres
 
 SECRET = "the secret that signs and that nobody shall see"
 GUESS = "a password that was mistyped"
@@ -63,7 +66,7 @@ def visitor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Visitor]:
     with running("dev", "--no-demo-data", "--port", "0", home=home, until=demo_account.EMAIL, **options) as command:
         visitor = Visitor(command)
         misbehave(visitor)
-        lose_the_database(visitor, home)
+        break_the_database(visitor, home)
         yield visitor
 
 
@@ -84,20 +87,33 @@ def misbehave(visitor: Visitor) -> None:
     url = visitor.command.url.replace("http", "ws", 1) + f"/graphql?token={token}"
     for payload in ({"Authorization": f"Bearer {token[:-3]}"}, {"token": token}, [token], token):
         with connect(url, subprotocols=[Subprotocol("graphql-transport-ws")], proxy=None) as socket:
-            socket.send(json.dumps({"type": "connection_init", "payload": payload}))
-            socket.send(json.dumps({"type": "subscribe", "id": token, "payload": {"query": "{", "variables": token}}))
             with suppress(ConnectionClosed):
+                socket.send(json.dumps({"type": "connection_init", "payload": payload}))
+                socket.send(
+                    json.dumps({"type": "subscribe", "id": token, "payload": {"query": "{", "variables": token}})
+                )
                 for message in socket:
                     visitor.answers.append(str(message).replace(f'"id":"{token}"', ""))  # the client's own word
             visitor.answers.append(str(socket.close_reason))
 
 
-def lose_the_database(visitor: Visitor, home: Path) -> None:
+def break_the_database(visitor: Visitor, home: Path) -> None:
     """What is logged when something breaks tells most."""
+    login = {"input": {"email": demo_account.EMAIL, "password": demo_account.PASSWORD}}
+    with embedded_postgres.start(home) as server:
+        asyncio.run(execute(server.url(), "ALTER TABLE users RENAME COLUMN password_hash TO lost"))
+    visitor.refused(LOGIN, login)
+    visitor.command.says("operation_failed")
     for process in server_of(home):
         process.kill()
-    visitor.refused(LOGIN, {"input": {"email": demo_account.EMAIL, "password": demo_account.PASSWORD}})
-    visitor.command.says("operation_failed")
+    visitor.refused(LOGIN, login)
+    visitor.command.says("database_away")
+
+
+async def execute(url: str, statement: str) -> None:
+    connection = await asyncpg.connect(url)
+    await connection.execute(statement)
+    await connection.close()
 
 
 class TestLogs:
