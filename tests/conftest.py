@@ -1,4 +1,5 @@
 import os
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -12,6 +13,10 @@ from graphql_api.events.log import EventLog
 from graphql_api.identity.models import User, UserRole
 from graphql_api.kit import embedded_postgres
 from graphql_api.kit.database import Database, parse_url
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # Whoever runs the tests in the background ignores Ctrl-C, and so would every process that a test interrupts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 NO_DURABILITY = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
