@@ -77,6 +77,7 @@ async def followed(
         ending.check()
         if place.is_behind:
             page = await read(place.position)
+            ending.check()
             place.read(page)
             batch = page
         elif place.arrive(mailbox):

@@ -11,7 +11,6 @@ import orjson
 import sqlalchemy
 import structlog
 from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import col, select
 
 from graphql_api.events import archive
@@ -24,7 +23,7 @@ from graphql_api.events.records import LiveEvent, NewEvent, NewLiveEvent, Stored
 from graphql_api.kit import metrics
 from graphql_api.kit.batches import Batched
 from graphql_api.kit.columns import now
-from graphql_api.kit.database import Database, Session
+from graphql_api.kit.database import DATABASE_ERRORS, Database, Session
 from graphql_api.kit.duties import background
 from graphql_api.kit.errors import CursorInvalid
 
@@ -254,7 +253,7 @@ class EventLog:
         while True:
             try:
                 return await self._pages.after(subject, after)
-            except (SQLAlchemyError, OSError, TimeoutError) as error:
+            except DATABASE_ERRORS as error:
                 _log.warning("follow_waits_for_database", error=type(error).__name__)
                 await asyncio.sleep(SILENCE_SECONDS / 4)
 
@@ -266,5 +265,5 @@ class EventLog:
             if subjects:
                 try:
                     self._hub.reconcile(await self.heads(subjects))
-                except (SQLAlchemyError, OSError, TimeoutError) as error:
+                except DATABASE_ERRORS as error:
                     _log.warning("heads_unreadable", error=type(error).__name__)

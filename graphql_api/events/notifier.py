@@ -7,6 +7,7 @@ commit: coalesced, one NOTIFY in flight, on a connection of its own that does no
 import asyncio
 from collections import deque
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import datetime
 from itertools import groupby
 from operator import itemgetter
@@ -32,6 +33,13 @@ BACKLOG = 10_000
 RECONNECT_SECONDS = 0.5
 
 _log = structlog.get_logger()
+
+
+QUIET_SECONDS = 20.0
+"""After this long, the connection that listens is asked whether it is still there."""
+
+ANSWER_SECONDS = 10.0
+"""What PostgreSQL may take to answer; a connection that does not is given up for another."""
 
 
 class Notifier:
@@ -84,14 +92,16 @@ class Notifier:
         while True:
             await self._filled.wait()
             self._filled.clear()
-            while self._signals:
-                await self._send_signal(connection, self._signals.pop())
-            while self._waiting:
-                await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, self._take_notification())
+            while self._signals or self._waiting:
+                if self._signals:
+                    await self._send_signal(connection, self._signals.pop())
+                if self._waiting:
+                    notification = self._take_notification()
+                    await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, notification, timeout=ANSWER_SECONDS)
 
     async def _send_signal(self, connection: asyncpg.Connection, channel: str) -> None:
         try:
-            await connection.execute("SELECT pg_notify($1, '')", channel)
+            await connection.execute("SELECT pg_notify($1, '')", channel, timeout=ANSWER_SECONDS)
         except BaseException:
             self._signals.add(channel)  # twice wakes no worse than once, and nobody looks for a signal that is lost
             raise
@@ -111,7 +121,12 @@ class Notifier:
         self._hub.miss_everything()
         self.listening.set()
         try:
-            await lost.wait()
+            while not lost.is_set():
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(QUIET_SECONDS):
+                        await lost.wait()
+                # A network that forgot the connection tells nobody.
+                await connection.execute("SELECT 1", timeout=ANSWER_SECONDS)
         finally:
             self.listening.clear()
 

@@ -5,6 +5,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
+from time import monotonic
 from uuid import UUID
 
 import orjson
@@ -14,8 +15,11 @@ from graphql_api.events.records import StoredEvent
 PAGE = 100
 """Events read at once while a follower catches up; what a reader that never reads keeps in memory."""
 
-MAX_PAGES = 64
+MAX_PAGES = 32
 """Whole pages that are kept; the least recently used ones are forgotten first."""
+
+KEPT_SECONDS = 10.0
+"""How long a page is kept after it was read: those who come back after a restart come back together."""
 
 MAX_PAGE_BYTES = 512 * 1024
 """A page whose payloads take more as JSON is not kept."""
@@ -53,7 +57,7 @@ class Pages:
 
     def __init__(self, read: Callable[[UUID, int], Awaitable[list[StoredEvent]]]) -> None:
         self._read = read
-        self._kept: OrderedDict[Key, Sequence[StoredEvent]] = OrderedDict()
+        self._kept: OrderedDict[Key, tuple[Sequence[StoredEvent], float]] = OrderedDict()
         self._readings: dict[Key, _Reading] = {}
         self._clock = count()
 
@@ -64,9 +68,10 @@ class Pages:
         return page[position - start :]
 
     async def _page(self, key: Key) -> Sequence[StoredEvent]:
-        if key in self._kept:
+        page, read_at = self._kept.get(key, ((), -KEPT_SECONDS))
+        if monotonic() - read_at < KEPT_SECONDS:
             self._kept.move_to_end(key)
-            return self._kept[key]
+            return page
         reading, asked = self._readings.setdefault(key, _Reading()), next(self._clock)
         reading.waiting += 1
         try:
@@ -84,6 +89,9 @@ class Pages:
 
     def _keep(self, key: Key, page: Sequence[StoredEvent]) -> None:
         if len(page) == PAGE and sum(len(orjson.dumps(event.payload)) for event in page) <= MAX_PAGE_BYTES:
-            self._kept[key] = page
+            moment = monotonic()
+            for old in [old for old, (_, read_at) in self._kept.items() if moment - read_at >= KEPT_SECONDS]:
+                del self._kept[old]
+            self._kept[key] = page, moment
             if len(self._kept) > MAX_PAGES:
                 self._kept.popitem(last=False)

@@ -53,6 +53,30 @@ class WebSocketAdapter(ASGIWebSocketAdapter):
             await super().close(code, short)
 
 
+class _Asked(str):
+    """The text of an operation as Strawberry hands it on, and what else names it.
+
+    Attributes:
+        text: As it was sent; None when it was only named.
+        document_id: Names it in a manifest.
+        extensions: Of the operation; `persistedQuery` names it by its hash.
+    """
+
+    __slots__ = ("document_id", "extensions", "text")
+
+    text: str | None
+    document_id: str | None
+    extensions: dict[str, Any] | None
+
+    @classmethod
+    def of(cls, payload: Mapping[str, Any]) -> "_Asked":
+        """Read the payload of a `subscribe`."""
+        asked = cls(payload.get("query") or "")
+        asked.text = payload.get("query")
+        asked.document_id, asked.extensions = payload.get("documentId"), payload.get("extensions")
+        return asked
+
+
 class WebSocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
     """One connection."""
 
@@ -61,7 +85,6 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - passes Strawberry's own on
         super().__init__(*arguments, **options)
-        self._named: dict[str, tuple[str | None, dict[str, Any] | None]] = {}
 
     async def handle_message(self, message: Message) -> None:
         """Take one message; what is none of the protocol's closes the connection."""
@@ -115,8 +138,8 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
             await self.send_message({"id": message["id"], "type": "error", "payload": [error.formatted]})
             return
         payload = cast("dict[str, Any]", message["payload"])
-        self._named[message["id"]] = (payload.get("documentId"), payload.get("extensions"))
-        operation = {**payload, "query": payload.get("query")}
+        # With the operation, and nowhere else: one that ends before it began leaves nothing behind.
+        operation = {**payload, "query": _Asked.of(payload)}
         await super().handle_subscribe(cast("SubscribeMessage", {**message, "payload": operation}))
 
     async def run_operation(self, operation: Operation[Context, None]) -> None:
@@ -135,10 +158,10 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
 
     def _text(self, operation: Operation[Context, None], context: Context) -> str | None:
         """Find the text of an operation, which may only be named."""
-        document_id, extensions = self._named.pop(operation.id, (None, None))
-        context.wants_cost = wants_cost(extensions)
+        asked = cast("_Asked", operation.query)
+        context.wants_cost = wants_cost(asked.extensions)
         persisted: PersistedOperations = self.view.persisted  # type: ignore[attr-defined]  # of GraphQLApp
-        return persisted.text(operation.query, document_id, extensions, context)
+        return persisted.text(asked.text, asked.document_id, asked.extensions, context)
 
     async def _run(self, operation: Operation[Context, None], context: Context) -> None:
         try:

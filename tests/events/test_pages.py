@@ -6,6 +6,7 @@ from uuid import UUID, uuid4
 import pytest
 from support.waiting import until
 
+from graphql_api.events import pages as module
 from graphql_api.events.pages import MAX_PAGE_BYTES, MAX_PAGES, PAGE, Pages
 from graphql_api.events.records import StoredEvent
 
@@ -112,6 +113,17 @@ class TestPages:
 
         assert logs.readings[0] == 1
         assert logs.readings[PAGE] == 2
+
+    async def test_one_that_was_read_a_while_ago_is_read_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        logs, subject = Logs(2 * PAGE), uuid4()
+        pages = Pages(logs.read)
+        await pages.after(subject, 0)
+        monkeypatch.setattr(module, "KEPT_SECONDS", 0.0)
+        await pages.after(subject, PAGE)
+
+        assert list(pages._kept) == [(subject, PAGE)]
+        await pages.after(subject, 0)
+        assert logs.readings == {0: 2, PAGE: 1}
 
     async def test_a_large_one_is_not_kept(self) -> None:
         logs, subject = Logs(PAGE, payload="x" * (MAX_PAGE_BYTES // PAGE)), uuid4()

@@ -13,6 +13,9 @@ from graphql_api.transport.delivery.readers import Readers
 MAX_PLANS = 256
 """Operations whose plans are kept; a further one costs a fraction of a millisecond."""
 
+MAX_KEPT_PLANS, MAX_KEPT_BYTES = 4, 16 * 1024
+"""How many operations an event keeps its JSON for, and how long that may be: events may be kept for a while."""
+
 _WRITTEN = "_written_by_plans"
 
 
@@ -46,8 +49,12 @@ class Plan:
             known = attributes[_WRITTEN] = {}
         elif self in known:
             return known[self]
-        known[self] = self._written(event)
-        return known[self]
+        written = self._written(event)
+        if written is None or len(written) <= MAX_KEPT_BYTES:
+            if len(known) >= MAX_KEPT_PLANS:
+                known.clear()
+            known[self] = written
+        return written
 
     def _written(self, event: object) -> bytes | None:
         try:
