@@ -13,7 +13,7 @@ from strawberry.schema.config import StrawberryConfig
 from support.happenings import EVERYTHING, Item, Source, make_schema, noted
 
 from graphql_api.kit.execution import EventExecutor
-from graphql_api.transport.delivery.plans import Plan, Plans
+from graphql_api.transport.delivery.plans import MAX_KEPT_BYTES, MAX_KEPT_PLANS, Plan, Plans
 
 _SCHEMA = make_schema(Source())
 
@@ -92,6 +92,15 @@ class TestPlan:
             == b'{"data":{"happenings":{"sequence":7}}}'
         )
         assert plan_of("subscription { it: happenings { n: sequence } }").write(event) == b'{"data":{"it":{"n":7}}}'
+
+    def test_an_event_keeps_what_a_few_operations_write_and_nothing_large(self) -> None:
+        event, large = noted(), noted(text="x" * MAX_KEPT_BYTES)
+        for number in range(20):
+            assert plan_of(f"subscription {{ a{number}: happenings {{ sequence }} }}").write(event)
+        assert plan_of(EVERYTHING).write(large)
+
+        assert 0 < len(event.__dict__["_written_by_plans"]) <= MAX_KEPT_PLANS
+        assert large.__dict__["_written_by_plans"] == {}
 
     def test_a_surprise_is_remembered_too(self) -> None:
         plan, event = plan_of(EVERYTHING), noted(text=None)
