@@ -87,8 +87,9 @@ class TestMemory:
         little, at_first = await read(engine, adapter, 4)
         await engine.forget_all()
         much, at_last = await read(engine, adapter, 16)
-        # The last events are remembered by their hashes, so that a server's repetitions are known.
-        assert at_last - at_first < (much - little) / 2
+        # A reader of LangGraph Server remembers its last events by their hashes, so that repetitions are known.
+        share = 2 if adapter.name == "langgraph" else 5
+        assert at_last - at_first < (much - little) / share
 
     async def test_what_is_over_is_let_go_of(self, engine: Engine, adapter: Adapter) -> None:
         after = []
