@@ -1,8 +1,10 @@
 """Who may see and do what. What is not visible is not found."""
 
 from collections.abc import Collection, Sequence
+from typing import Any
 from uuid import UUID
 
+from sqlalchemy import Select, literal
 from sqlmodel import col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
@@ -12,12 +14,13 @@ from graphql_api.events.watches import Claim
 from graphql_api.identity import users
 from graphql_api.identity.actor import Actor
 from graphql_api.identity.sessions import DISABLED
-from graphql_api.kit.columns import now
+from graphql_api.kit.columns import among, columns_of, now, select_rows
 from graphql_api.kit.database import Database, Session
 from graphql_api.kit.errors import DomainError, Forbidden, Invalid, NotFound, Unauthenticated
 
 RANKS = {AccessRole.VIEWER: 1, AccessRole.EDITOR: 2, AccessRole.OWNER: 3}
 
+_workflow, _member = columns_of(Workflow), columns_of(WorkflowMember)
 _WORKFLOW_PATH = ("input", "workflowId")
 
 
@@ -28,6 +31,23 @@ def visible(actor: Actor) -> SelectOfScalar[Workflow]:
         return query
     own = select(WorkflowMember.workflow_id).where(WorkflowMember.user_id == actor.user_id)
     return query.where(col(Workflow.id).in_(own))
+
+
+def with_role(actor: Actor) -> Select[Any]:
+    """Select the columns of the workflows that somebody may see, and their role in each as `viewer_role`."""
+    if actor.is_admin:
+        return select_rows(*_workflow, literal(AccessRole.OWNER, _member.role.type).label("viewer_role")).where(
+            _workflow.deleted_at.is_(None)
+        )
+    return select_rows(*_workflow, _member.role.label("viewer_role")).where(
+        _member.workflow_id == _workflow.id, _member.user_id == actor.user_id, _workflow.deleted_at.is_(None)
+    )
+
+
+async def seen(database: Database, actor: Actor, workflow_ids: Collection[UUID]) -> dict[UUID, tuple[Any, AccessRole]]:
+    """Read workflows that somebody may see, with their role in each; the others are left out."""
+    rows = await database.rows(with_role(actor).where(among(_workflow.id)), ids=list(dict.fromkeys(workflow_ids)))
+    return {row.id: (row, row.viewer_role) for row in rows}
 
 
 async def roles_of(session: Session, actor: Actor, workflow_ids: Sequence[UUID]) -> dict[UUID, AccessRole]:

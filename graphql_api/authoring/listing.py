@@ -5,11 +5,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
+from functools import partial
 from typing import Any, ClassVar
 from uuid import UUID
 
 from sqlalchemy import Select, or_
-from sqlmodel import col, select
 
 from graphql_api.authoring import access
 from graphql_api.authoring.models import (
@@ -23,6 +23,7 @@ from graphql_api.authoring.models import (
 )
 from graphql_api.context import Context
 from graphql_api.identity.actor import Actor
+from graphql_api.kit.columns import columns_of, select_rows
 from graphql_api.kit.pagination import (
     Page,
     PageRequest,
@@ -47,10 +48,13 @@ class WorkflowOrderField(Enum):
     UPDATED_AT = "UPDATED_AT"
 
 
+_workflow, _member = columns_of(Workflow), columns_of(WorkflowMember)
+_version, _entry, _proposal = columns_of(Version), columns_of(AuditEntry), columns_of(Proposal)
+
 _WORKFLOW_COLUMNS: dict[WorkflowOrderField, tuple[Any, str, Callable[[str], SortValue]]] = {
-    WorkflowOrderField.NAME: (Workflow.name, "name", str),
-    WorkflowOrderField.CREATED_AT: (Workflow.created_at, "created_at", datetime.fromisoformat),
-    WorkflowOrderField.UPDATED_AT: (Workflow.updated_at, "updated_at", datetime.fromisoformat),
+    WorkflowOrderField.NAME: (_workflow.name, "name", str),
+    WorkflowOrderField.CREATED_AT: (_workflow.created_at, "created_at", datetime.fromisoformat),
+    WorkflowOrderField.UPDATED_AT: (_workflow.updated_at, "updated_at", datetime.fromisoformat),
 }
 
 
@@ -78,27 +82,23 @@ async def workflows(
     Raises:
         Invalid: When the text to search for has characters that nothing can have, or is too long.
     """
-    query = access.visible(context.actor)
+    query = access.with_role(context.actor)
     wanted = checked_text(search or "", path=["filter", "search"], maximum=MAX_SEARCH_LENGTH)
     if wanted:
         pattern = f"%{_escaped(wanted)}%"
-        query = query.where(or_(col(Workflow.name).ilike(pattern), col(Workflow.description).ilike(pattern)))
+        query = query.where(or_(_workflow.name.ilike(pattern), _workflow.description.ilike(pattern)))
     if is_archived is not None:
-        query = query.where(col(Workflow.is_archived) == is_archived)
+        query = query.where(_workflow.is_archived == is_archived)
     if role is not None:
-        own = select(WorkflowMember.workflow_id).where(
-            WorkflowMember.user_id == context.actor.user_id, col(WorkflowMember.role) == role
-        )
-        query = query.where(col(Workflow.id).in_(own))
+        own = select_rows(_member.workflow_id).where(_member.user_id == context.actor.user_id, _member.role == role)
+        query = query.where(_workflow.id.in_(own))
     column, attribute, parse = _WORKFLOW_COLUMNS[order]
     keys = [
         SortKey(column, attribute, parse, is_descending=is_descending),
-        SortKey(Workflow.id, "id", UUID, is_descending=is_descending),
+        SortKey(_workflow.id, "id", UUID, is_descending=is_descending),
     ]
     found = await _page(context, query, keys, page)
-    async with context.database.reading() as session:
-        roles = await access.roles_of(session, context.actor, [row.id for row in found.rows])
-    return replace(found, rows=[(row, roles.get(row.id, AccessRole.VIEWER)) for row in found.rows])
+    return replace(found, rows=[(row, row.viewer_role) for row in found.rows])
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +106,11 @@ class Versions:
     """Some of a workflow's versions, newest first."""
 
     page: PageRequest
-    keys: ClassVar[Sequence[SortKey]] = (SortKey(Version.number, "number", int, is_descending=True),)
+    keys: ClassVar[Sequence[SortKey]] = (SortKey(_version.number, "number", int, is_descending=True),)
 
     def query(self, _actor: Actor) -> Select[Any]:
         """Select all of them."""
-        return select(Version)
+        return select_rows(*_version)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,13 +119,13 @@ class AuditEntries:
 
     page: PageRequest
     keys: ClassVar[Sequence[SortKey]] = (
-        SortKey(AuditEntry.at, "at", datetime.fromisoformat, is_descending=True),
-        SortKey(AuditEntry.id, "id", UUID, is_descending=True),
+        SortKey(_entry.at, "at", datetime.fromisoformat, is_descending=True),
+        SortKey(_entry.id, "id", UUID, is_descending=True),
     )
 
     def query(self, _actor: Actor) -> Select[Any]:
         """Select all of them."""
-        return select(AuditEntry)
+        return select_rows(*_entry)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,17 +141,17 @@ class Proposals:
     statuses: tuple[ProposalStatus, ...] | None = None
     is_own: bool | None = None
     keys: ClassVar[Sequence[SortKey]] = (
-        SortKey(Proposal.created_at, "created_at", datetime.fromisoformat, is_descending=True),
-        SortKey(Proposal.id, "id", UUID, is_descending=True),
+        SortKey(_proposal.created_at, "created_at", datetime.fromisoformat, is_descending=True),
+        SortKey(_proposal.id, "id", UUID, is_descending=True),
     )
 
     def query(self, actor: Actor) -> Select[Any]:
         """Select all that are wanted."""
-        query = select(Proposal)
+        query = select_rows(*_proposal)
         if self.statuses is not None:
-            query = query.where(col(Proposal.status).in_(self.statuses))
+            query = query.where(_proposal.status.in_(self.statuses))
         if self.is_own is not None:
-            mine = col(Proposal.created_by_id) == actor.user_id
+            mine = _proposal.created_by_id == actor.user_id
             query = query.where(mine if self.is_own else ~mine)
         return query
 
@@ -163,7 +163,7 @@ WorkflowList = Versions | AuditEntries | Proposals
 async def of_workflows(context: Context, wanted: WorkflowList, workflow_ids: Sequence[UUID]) -> dict[UUID, Page[Any]]:
     """Read the same page of a list of several workflows, which the caller has been found to see."""
     query = wanted.query(context.actor)
-    parent = query.column_descriptions[0]["entity"].workflow_id
+    parent = query.selected_columns.workflow_id
     lock, counts = asyncio.Lock(), dict[UUID, int]()
 
     async def count(workflow_id: UUID) -> int:
@@ -171,28 +171,22 @@ async def of_workflows(context: Context, wanted: WorkflowList, workflow_ids: Seq
         async with lock:
             if not counts:
                 counts.update(dict.fromkeys(workflow_ids, 0))
-                async with context.database.reading() as session:
-                    counts.update(await count_by(session, query, parent, workflow_ids))
+                counts.update(await count_by(context.database.rows, query, parent, workflow_ids))
         return counts[workflow_id]
 
-    async with context.database.reading() as session:
-        return await read_pages(session, query, parent, workflow_ids, wanted.keys, wanted.page, count)
+    return await read_pages(context.database.rows, query, parent, workflow_ids, wanted.keys, wanted.page, count)
 
 
 async def seen_proposals(context: Context, wanted: Proposals) -> Page[Proposal]:
     """Read a page of the proposals of all workflows that the caller may see."""
-    seen = access.visible(context.actor).with_only_columns(col(Workflow.id))
-    query = wanted.query(context.actor).where(col(Proposal.workflow_id).in_(seen))
+    seen = access.with_role(context.actor).with_only_columns(_workflow.id)
+    query = wanted.query(context.actor).where(_proposal.workflow_id.in_(seen))
     return await _page(context, query, wanted.keys, wanted.page)
 
 
 async def _page(context: Context, query: Select[Any], keys: Sequence[SortKey], page: PageRequest) -> Page[Any]:
-    async def count() -> int:
-        async with context.database.reading() as session:
-            return await count_rows(session, query)
-
-    async with context.database.reading() as session:
-        return await read_page(session, query, keys, page, count)
+    read = context.database.rows
+    return await read_page(read, query, keys, page, partial(count_rows, read, query))
 
 
 def _escaped(text: str) -> str:

@@ -1,11 +1,15 @@
 """Batched reads for one request. Loaders remember nothing, so that a subscription never shows an old state."""
 
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from functools import cache
+from operator import attrgetter
 from typing import Any, TypeVar
 from uuid import UUID
 
+from sqlalchemy import Select, func
 from sqlalchemy.dialects.postgresql import distinct_on
-from sqlmodel import col, func, select
+from sqlmodel import SQLModel, col, select
 from strawberry.dataloader import DataLoader
 
 from graphql_api.authoring import access, approval, filesets, listing
@@ -27,6 +31,7 @@ from graphql_api.events.records import StoredEvent
 from graphql_api.identity import models as identity
 from graphql_api.identity import users
 from graphql_api.kit import contents
+from graphql_api.kit.columns import among, columns_of, select_rows
 from graphql_api.kit.database import Session
 from graphql_api.kit.errors import DomainError
 from graphql_api.kit.files import FileChange, FileEntry, changed_digests, changes_between
@@ -37,6 +42,35 @@ from graphql_api.runtimes.models import Execution
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
 FileEntries = dict[str, FileEntry]
+
+_member, _user = columns_of(WorkflowMember), columns_of(identity.User)
+_draft, _version = columns_of(Draft), columns_of(Version)
+_draft_file, _version_file = columns_of(DraftFile), columns_of(VersionFile)
+
+_MEMBERS = select_rows(*_member).where(among(_member.workflow_id)).order_by(_member.since, _member.user_id)
+_OWNERS = (
+    select_rows(_member.workflow_id, *_user)
+    .ext(distinct_on(_member.workflow_id))
+    .where(among(_member.workflow_id), _member.role == AccessRole.OWNER, _user.id == _member.user_id)
+    .order_by(_member.workflow_id, _member.since, _member.user_id)
+)
+_OPEN_DRAFTS = select_rows(*_draft).where(among(_draft.workflow_id), _draft.closed_at.is_(None))
+_LATEST_VERSIONS = (
+    select_rows(*_version)
+    .ext(distinct_on(_version.workflow_id))
+    .where(among(_version.workflow_id))
+    .order_by(_version.workflow_id, _version.number.desc())
+)
+_DRAFT_FILE_COUNTS = (
+    select_rows(_draft_file.draft_id, func.count())
+    .where(among(_draft_file.draft_id), _draft_file.to_revision.is_(None))
+    .group_by(_draft_file.draft_id)
+)
+_VERSION_FILE_COUNTS = (
+    select_rows(_version_file.version_id, func.count())
+    .where(among(_version_file.version_id))
+    .group_by(_version_file.version_id)
+)
 
 
 class Loaders:
@@ -49,26 +83,27 @@ class Loaders:
     def __init__(self, context: Context) -> None:
         self._context = context
         self.event_head: DataLoader[UUID, int] = DataLoader(self._event_heads, cache=False)
-        self.user: DataLoader[UUID, identity.User] = self._loader(users.by_ids)
+        self.user: DataLoader[UUID, identity.User] = self._rows(_of(identity.User), _by("id"))
         self.content: DataLoader[str, str] = self._loader(contents.load)
-        self.workflow: DataLoader[UUID, tuple[Workflow, AccessRole] | None] = self._loader(self._workflows)
-        self.members: DataLoader[UUID, list[WorkflowMember]] = self._loader(_members)
-        self.draft: DataLoader[UUID, Draft | None] = self._loader(_by_id(Draft))
-        self.open_draft: DataLoader[UUID, Draft | None] = self._loader(_open_drafts)
+        self.workflow: DataLoader[UUID, tuple[Workflow, AccessRole] | None] = DataLoader(self._workflows, cache=False)
+        self.owner: DataLoader[UUID, identity.User] = self._rows(_OWNERS, _by("workflow_id"))
+        self.members: DataLoader[UUID, list[WorkflowMember]] = self._rows(_MEMBERS, _members)
+        self.draft: DataLoader[UUID, Draft | None] = self._rows(_of(Draft), _by("id"))
+        self.open_draft: DataLoader[UUID, Draft | None] = self._rows(_OPEN_DRAFTS, _by("workflow_id"))
         self.draft_files: DataLoader[UUID, FileEntries] = self._loader(filesets.of_drafts)
-        self.draft_file_count: DataLoader[UUID, int | None] = self._loader(_draft_file_counts)
-        self.version: DataLoader[UUID, Version | None] = self._loader(_by_id(Version))
+        self.draft_file_count: DataLoader[UUID, int | None] = self._rows(_DRAFT_FILE_COUNTS, dict)
+        self.version: DataLoader[UUID, Version | None] = self._rows(_of(Version), _by("id"))
         self.numbered_version: DataLoader[tuple[UUID, int], Version | None] = self._loader(_numbered_versions)
-        self.latest_version: DataLoader[UUID, Version | None] = self._loader(_latest_versions)
+        self.latest_version: DataLoader[UUID, Version | None] = self._rows(_LATEST_VERSIONS, _by("workflow_id"))
         self.version_files: DataLoader[UUID, FileEntries] = self._loader(filesets.of_versions)
-        self.version_file_count: DataLoader[UUID, int | None] = self._loader(_version_file_counts)
-        self.proposal: DataLoader[UUID, Proposal | None] = self._loader(_by_id(Proposal))
-        self.execution: DataLoader[UUID, Execution | None] = self._loader(_by_id(Execution))
+        self.version_file_count: DataLoader[UUID, int | None] = self._rows(_VERSION_FILE_COUNTS, dict)
+        self.proposal: DataLoader[UUID, Proposal | None] = self._rows(_of(Proposal), _by("id"))
+        self.execution: DataLoader[UUID, Execution | None] = self._rows(_of(Execution), _by("id"))
         self.execution_files: DataLoader[tuple[UUID, int | None], dict[str, FileEntry]] = self._loader(
             snapshots.files_of
         )
         self.preview: DataLoader[UUID, Preview | None] = self._loader(approval.previews)
-        self.audit_entry: DataLoader[UUID, AuditEntry | None] = self._loader(_by_id(AuditEntry))
+        self.audit_entry: DataLoader[UUID, AuditEntry | None] = self._rows(_of(AuditEntry), _by("id"))
         self.seen_user: DataLoader[UUID, identity.User | None] = self._loader(self._seen_users)
         self.page: DataLoader[tuple[UUID, WorkflowList], Page[Any]] = DataLoader(self._pages, cache=False)
         self.first_events: DataLoader[tuple[UUID, int], list[StoredEvent]] = DataLoader(self._first_events, cache=False)
@@ -86,15 +121,23 @@ class Loaders:
 
         return DataLoader(load, cache=False)
 
+    def _rows(self, statement: Select[Any], read: Callable[[Sequence[Any]], Mapping[Key, Any]]) -> DataLoader[Key, Any]:
+        """Make a loader of one statement, whose parameter `ids` are the keys."""
+
+        async def load(keys: list[Key]) -> Sequence[Any]:
+            found = read(await self._context.database.rows(statement, ids=list(dict.fromkeys(keys))))
+            return [found.get(key) for key in keys]
+
+        return DataLoader(load, cache=False)
+
     async def _event_heads(self, subjects: list[UUID]) -> Sequence[int]:
         heads = await self._context.log.heads(subjects)
         return [heads.get(subject, 0) for subject in subjects]
 
-    async def _workflows(self, session: Session, ids: list[UUID]) -> dict[UUID, tuple[Workflow, AccessRole]]:
+    async def _workflows(self, ids: list[UUID]) -> Sequence[tuple[Workflow, AccessRole] | None]:
         """Read workflows with the caller's role in each; what they may not see is not there."""
-        roles = await access.roles_of(session, self._context.actor, ids)
-        rows = await session.exec(select(Workflow).where(col(Workflow.id).in_(roles)))
-        return {row.id: (row, roles[row.id]) for row in rows}
+        found = await access.seen(self._context.database, self._context.actor, ids)
+        return [found.get(id_) for id_ in ids]
 
     async def _seen_users(self, session: Session, ids: list[UUID]) -> dict[UUID, identity.User]:
         """Read users whom the caller shares a workflow with, and the caller."""
@@ -122,29 +165,24 @@ class Loaders:
         return [pages[limit][id_] for id_, limit in keys]
 
 
-def _by_id(model: Any) -> Callable[[Session, list[UUID]], Awaitable[dict[UUID, Any]]]:  # noqa: ANN401 - any table with a key
-    async def read(session: Session, ids: list[UUID]) -> dict[UUID, Any]:
-        rows = await session.exec(select(model).where(model.id.in_(ids)))
-        return {row.id: row for row in rows}
+@cache
+def _of(model: type[SQLModel]) -> Select[Any]:
+    """Select the rows of a table by their keys."""
+    columns = columns_of(model)
+    return select_rows(*columns).where(among(columns.id))
 
-    return read
+
+def _by(attribute: str) -> Callable[[Sequence[Any]], dict[Any, Any]]:
+    """Give each row under one of its attributes."""
+    key = attrgetter(attribute)
+    return lambda rows: {key(row): row for row in rows}
 
 
-async def _members(session: Session, workflow_ids: list[UUID]) -> dict[UUID, list[WorkflowMember]]:
-    query = (
-        select(WorkflowMember)
-        .where(col(WorkflowMember.workflow_id).in_(workflow_ids))
-        .order_by(col(WorkflowMember.since), col(WorkflowMember.user_id))
-    )
-    members: dict[UUID, list[WorkflowMember]] = {id_: [] for id_ in workflow_ids}
-    for member in await session.exec(query):
-        members[member.workflow_id].append(member)
+def _members(rows: Sequence[Any]) -> dict[UUID, list[Any]]:
+    members: defaultdict[UUID, list[Any]] = defaultdict(list)
+    for row in rows:
+        members[row.workflow_id].append(row)
     return members
-
-
-async def _open_drafts(session: Session, workflow_ids: list[UUID]) -> dict[UUID, Draft]:
-    query = select(Draft).where(col(Draft.workflow_id).in_(workflow_ids), col(Draft.closed_at).is_(None))
-    return {draft.workflow_id: draft for draft in await session.exec(query)}
 
 
 async def _numbered_versions(session: Session, keys: list[tuple[UUID, int]]) -> dict[tuple[UUID, int], Version]:
@@ -153,31 +191,3 @@ async def _numbered_versions(session: Session, keys: list[tuple[UUID, int]]) -> 
         col(Version.number).in_({number for _, number in keys}),
     )
     return {(version.workflow_id, version.number): version for version in await session.exec(query)}
-
-
-async def _latest_versions(session: Session, workflow_ids: list[UUID]) -> dict[UUID, Version]:
-    query = (
-        select(Version)
-        .ext(distinct_on(col(Version.workflow_id)))
-        .where(col(Version.workflow_id).in_(workflow_ids))
-        .order_by(col(Version.workflow_id), col(Version.number).desc())
-    )
-    return {version.workflow_id: version for version in await session.exec(query)}
-
-
-async def _draft_file_counts(session: Session, draft_ids: list[UUID]) -> dict[UUID, int]:
-    query = (
-        select(DraftFile.draft_id, func.count())
-        .where(col(DraftFile.draft_id).in_(draft_ids), col(DraftFile.to_revision).is_(None))
-        .group_by(col(DraftFile.draft_id))
-    )
-    return dict((await session.exec(query)).all())
-
-
-async def _version_file_counts(session: Session, version_ids: list[UUID]) -> dict[UUID, int]:
-    query = (
-        select(VersionFile.version_id, func.count())
-        .where(col(VersionFile.version_id).in_(version_ids))
-        .group_by(col(VersionFile.version_id))
-    )
-    return dict((await session.exec(query)).all())

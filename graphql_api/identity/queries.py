@@ -2,7 +2,7 @@
 
 import strawberry
 
-from graphql_api.identity.loaders import user_loader
+from graphql_api.identity import users
 from graphql_api.identity.types import IdentityContext, User
 
 
@@ -13,4 +13,4 @@ class IdentityQueries:
     @strawberry.field(description="Who is signed in. Anonymous callers get the error `UNAUTHENTICATED`.")
     async def viewer(self, info: strawberry.Info[IdentityContext, None]) -> User:
         """Show who asks."""
-        return User.of(await user_loader(info.context.database).load(info.context.actor.user_id))
+        return User.of(await users.by_id(info.context.database, info.context.actor.user_id))

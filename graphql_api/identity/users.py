@@ -2,6 +2,7 @@
 
 import unicodedata
 from collections.abc import Collection, Sequence
+from typing import cast
 from uuid import UUID
 
 from email_validator import EmailNotValidError, validate_email
@@ -10,12 +11,15 @@ from sqlmodel import col, select, update
 
 from graphql_api.identity.models import RefreshToken, User, UserRole
 from graphql_api.identity.passwords import MAX_PASSWORD_LENGTH, MIN_PASSWORD_LENGTH, hash_password
-from graphql_api.kit.columns import now
+from graphql_api.kit.columns import among, columns_of, now, select_rows
 from graphql_api.kit.database import Database, Session
 from graphql_api.kit.errors import AlreadyExists, Invalid, NotFound
 from graphql_api.kit.texts import checked_text, is_storable
 
 MAX_NAME_LENGTH = 200
+
+_user = columns_of(User)
+_USERS = select_rows(*_user).where(among(_user.id))
 
 
 def normal_email(email: str) -> str:
@@ -103,6 +107,11 @@ async def by_email(session: Session, email: str) -> User | None:
 async def all_of(session: Session) -> Sequence[User]:
     """Read everybody, by address."""
     return (await session.exec(select(User).order_by(col(User.email)))).all()
+
+
+async def by_id(database: Database, user_id: UUID) -> User:
+    """Read the user of a key that there is."""
+    return cast("User", await database.row(_USERS, user_id))
 
 
 async def by_ids(session: Session, ids: Collection[UUID]) -> dict[UUID, User]:

@@ -2,9 +2,21 @@
 
 from datetime import UTC, datetime
 from enum import Enum
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import DateTime, Dialect, Text, TypeDecorator
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    DateTime,
+    Dialect,
+    Select,
+    Text,
+    TypeDecorator,
+    Uuid,
+    any_,
+    bindparam,
+    select,
+)
 from sqlmodel import Field
 
 
@@ -17,6 +29,7 @@ class EnumText(TypeDecorator[Enum]):
     def __init__(self, enum: type[Enum]) -> None:
         super().__init__()
         self.enum = enum
+        self._members = {str(member.value): member for member in enum}
 
     def process_bind_param(self, value: Enum | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - the signature is SQLAlchemy's
         """Store the member's value."""
@@ -24,7 +37,27 @@ class EnumText(TypeDecorator[Enum]):
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> Enum | None:  # noqa: ARG002 - the signature is SQLAlchemy's
         """Read a member by its value."""
-        return None if value is None else self.enum(value)
+        return None if value is None else self._members[value]
+
+
+def columns_of(model: Any) -> Any:  # noqa: ANN401 - a table's model, and a collection whose attributes are the columns
+    """Give the columns of a table: a statement of them gives rows, which cost far less than objects."""
+    return model.__table__.c
+
+
+def select_rows(*columns: Any) -> Select[Any]:  # noqa: ANN401 - of any tables
+    """Select columns, for `Database.rows`; SQLModel's own `select` is typed for a few of them."""
+    return select(*columns)
+
+
+def among(column: Any, name: str = "ids") -> ColumnElement[bool]:  # noqa: ANN401 - any column of UUIDs
+    """Compare a column of UUIDs with a list that is given as a parameter: the statement is the same for each length.
+
+    Args:
+        column: What is compared.
+        name: Of the parameter.
+    """
+    return cast("ColumnElement[bool]", column == any_(bindparam(name, type_=ARRAY(Uuid))))
 
 
 def now() -> datetime:

@@ -1,19 +1,22 @@
 """One PostgreSQL: short transactions, and raw connections for LISTEN."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import orjson
-from sqlalchemy import URL, Executable, Result, make_url
+from sqlalchemy import URL, Executable, Result, Row, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession as PlainSession
 from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.util import greenlet_spawn
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from graphql_api.kit.pool import CountingPool, NoConnection, PoolState, try_idle_connections
+from graphql_api.kit.together import Together
 
 DATABASE_ERRORS = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 """What a statement may end with when the database is away, on a connection of the pool or a raw one."""
@@ -101,6 +104,7 @@ class Database:
     ) -> None:
         self.url = url
         self._aside: Database | None = None
+        self._together: dict[Executable, Together[UUID, Any]] = {}
         options: dict[str, Any] = {}
         if statement_seconds is not None:
             options = {
@@ -142,6 +146,37 @@ class Database:
         """
         async with Session(self._reading, expire_on_commit=False) as session:
             yield session
+
+    async def rows(self, statement: Executable, **parameters: object) -> Sequence[Any]:
+        """Read the rows of one statement, as `reading` does, for a third of what a session costs.
+
+        They are tuples with the columns as attributes: a row of a table reads like the object of its model.
+
+        Args:
+            statement: Of columns, not of models; best made once, with its parameters bound by name.
+            **parameters: Their values.
+        """
+        return await greenlet_spawn(self._rows, statement, parameters)
+
+    async def row(self, statement: Executable, key: UUID) -> Any:  # noqa: ANN401 - a row of any columns
+        """Read the row of a key, as `rows` does; None when there is none. Those who ask at the same time share a read.
+
+        Args:
+            statement: Of columns, `id` among them, with the parameter `ids`; always the same object.
+            key: The wanted `id`.
+        """
+        together = self._together.get(statement)
+        if together is None:
+
+            async def read(ids: list[UUID]) -> dict[UUID, Any]:
+                return {row.id: row for row in await self.rows(statement, ids=ids)}
+
+            together = self._together[statement] = Together(read)
+        return await together.find(key)
+
+    def _rows(self, statement: Executable, parameters: dict[str, object]) -> Sequence[Row[*tuple[Any, ...]]]:
+        with self._reading.sync_engine.connect() as connection:
+            return connection.execute(statement, parameters).all()
 
     async def connect(self) -> asyncpg.Connection:
         """Open a raw connection outside the pool, for LISTEN, NOTIFY and session locks."""

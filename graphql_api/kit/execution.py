@@ -7,19 +7,25 @@ Seams, checked with graphql-core 3.3.2 and strawberry-graphql 0.341: `Executor.e
 
 from collections.abc import AsyncGenerator, AsyncIterable, Sequence
 from contextlib import aclosing
+from inspect import isawaitable
 from typing import Any, cast
 
-from graphql import GraphQLObjectType, OperationType
+from graphql import GraphQLObjectType, MiddlewareManager, OperationType
 from graphql.execution.collect_fields import DeferUsage, GroupedFieldSet
 from graphql.pyutils import AwaitableOrValue
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
 from graphql_api.kit.batches import Batched
+from graphql_api.kit.planning.cache import KeptPlans
+from graphql_api.kit.planning.levels import Levels, Resolved, levels
 
 Source = AsyncGenerator[object, None] | Batched[object]
 """Where the events of a subscription come from."""
 
 _KEY = "takeover"
+
+_LEVELS = KeptPlans(levels, planned_from=2)
+"""Plans of what clients sent more than once."""
 
 
 class Takeover:
@@ -97,9 +103,29 @@ class EventExecutor(StrawberryGraphQLCoreExecutionContext):
             if not self._root_selection:
                 self._root_selection.append(grouped_field_set)
             grouped_field_set = self._root_selection[0]
+            plan = _LEVELS.plan(self)
+            if plan is not None:
+                return plan.constant or self._run(plan, root_type, root_value, grouped_field_set, serially)
         return super().execute_collected_root_fields(
             root_type, root_value, grouped_field_set, serially, new_defer_usages
         )
+
+    async def _run(
+        self,
+        plan: Levels,
+        root_type: GraphQLObjectType,
+        root_value: object,
+        grouped_field_set: GroupedFieldSet,
+        serially: bool,  # noqa: FBT001 - as above
+    ) -> dict[str, Any]:
+        """Run the plan of the operation, and let graphql-core finish what the plan has no words for."""
+        resolved = Resolved()
+        try:
+            return await plan.run(self, root_value, resolved)
+        except Exception:  # noqa: BLE001 - whatever went wrong, graphql-core meets it too, and reports it as it should
+            self.middleware_manager = cast("MiddlewareManager", resolved.middleware())
+        data = super().execute_collected_root_fields(root_type, root_value, grouped_field_set, serially, ())
+        return await data if isawaitable(data) else data
 
     def cancellable_iterable(self, iterable: AsyncIterable[Any]) -> AsyncIterable[Any]:
         """Take the source of a subscription; it is offered to whoever wants to take it over."""

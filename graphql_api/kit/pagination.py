@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Generic, TypeVar
+from typing import cast as cast_type
 from uuid import UUID
 
 import orjson
 from sqlalchemy import ARRAY, ColumnElement, FromClause, Select, Uuid, and_, cast, func, or_, select, true
-from sqlalchemy.orm import InstrumentedAttribute, aliased
 
-from graphql_api.kit.database import Session
 from graphql_api.kit.errors import CursorInvalid, Invalid
 from graphql_api.kit.texts import is_storable
 
@@ -21,6 +20,7 @@ DEFAULT_PAGE = 25
 MAX_PAGE = 100
 
 Row = TypeVar("Row")
+Read = Callable[[Select[Any]], Awaitable[Sequence[Any]]]
 SortValue = datetime | str | int | UUID
 
 
@@ -89,7 +89,7 @@ class Page(Generic[Row]):
 
 
 async def read_page(
-    session: Session,
+    read: Read,
     query: Select[Any],
     keys: Sequence[SortKey],
     request: PageRequest,
@@ -98,8 +98,8 @@ async def read_page(
     """Read one page of a query's rows.
 
     Args:
-        session: A transaction.
-        query: Selects one entity, without an order.
+        read: Runs a statement, as `Database.rows` does.
+        query: Selects columns, without an order.
         keys: The order; the last key is unique.
         request: Which part.
         count: Counts the whole list.
@@ -108,14 +108,13 @@ async def read_page(
         Invalid: When the request can't be read.
         CursorInvalid: When a cursor is not one of this list.
     """
-    found = list((await session.execute(_limited(query, keys, request))).scalars())
-    return _page(found, keys, request, count)
+    return _page(await read(_limited(query, keys, request)), keys, request, count)
 
 
 async def read_pages(
-    session: Session,
+    read: Read,
     query: Select[Any],
-    parent: InstrumentedAttribute[UUID],
+    parent: ColumnElement[UUID],
     parents: Collection[UUID],
     keys: Sequence[SortKey],
     request: PageRequest,
@@ -124,9 +123,9 @@ async def read_pages(
     """Read the same page of the lists of several parents, in one statement.
 
     Args:
-        session: A transaction.
-        query: Selects one entity, without an order.
-        parent: The entity's column that names the parent.
+        read: Runs a statement, as `Database.rows` does.
+        query: Selects columns, without an order.
+        parent: The one of them that names the parent.
         parents: Whose lists.
         keys: The order; the last key is unique. Attributes are named as their columns.
         request: Which part of each list.
@@ -138,13 +137,10 @@ async def read_pages(
     """
     wanted = select(func.unnest(cast(list(parents), ARRAY(Uuid))).label("id")).subquery()
     rows = _limited(query.where(parent == wanted.c.id), keys, request).lateral()
-    entity = aliased(query.column_descriptions[0]["entity"], rows)
-    statement = (
-        select(wanted.c.id, entity).select_from(wanted.join(rows, true())).order_by(*_order(keys, request, rows))
-    )
+    statement = select(*rows.c).select_from(wanted.join(rows, true())).order_by(*_order(keys, request, rows))
     found: dict[UUID, list[Any]] = {id_: [] for id_ in parents}
-    for id_, row in await session.execute(statement):
-        found[id_].append(row)
+    for row in await read(statement):
+        found[getattr(row, str(parent.key))].append(row)
     return {id_: _page(own, keys, request, partial(count, id_)) for id_, own in found.items()}
 
 
@@ -165,10 +161,10 @@ def _order(keys: Sequence[SortKey], request: PageRequest, rows: FromClause | Non
 
 
 def _page(
-    found: list[Any], keys: Sequence[SortKey], request: PageRequest, count: Callable[[], Awaitable[int]]
+    found: Sequence[Any], keys: Sequence[SortKey], request: PageRequest, count: Callable[[], Awaitable[int]]
 ) -> Page[Any]:
     size, backwards = request.size(), request.last is not None
-    rows, has_more = found[:size], len(found) > size
+    rows, has_more = list(found[:size]), len(found) > size
     if backwards:
         rows.reverse()
     return Page(
@@ -180,18 +176,18 @@ def _page(
     )
 
 
-async def count_rows(session: Session, query: Select[Any]) -> int:
+async def count_rows(read: Read, query: Select[Any]) -> int:
     """Count a query's rows."""
-    counted = await session.execute(select(func.count()).select_from(query.subquery()))
-    return int(counted.scalar_one())
+    ((counted,),) = await read(select(func.count()).select_from(query.subquery()))
+    return int(counted)
 
 
 async def count_by(
-    session: Session, query: Select[Any], parent: InstrumentedAttribute[UUID], parents: Collection[UUID]
+    read: Read, query: Select[Any], parent: ColumnElement[UUID], parents: Collection[UUID]
 ) -> dict[UUID, int]:
     """Count a query's rows of several parents; one without rows is left out."""
     counted = query.where(parent.in_(parents)).with_only_columns(parent, func.count()).group_by(parent)
-    return dict((await session.execute(counted)).all())
+    return dict(await read(cast_type("Select[Any]", counted)))
 
 
 def _beyond(keys: Sequence[SortKey], values: Sequence[SortValue], *, is_after: bool) -> ColumnElement[bool]:

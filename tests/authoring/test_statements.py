@@ -89,13 +89,13 @@ async def ada(studio: Studio) -> Api:
 
 
 EXACTLY = {
-    "workflows(first: $n) { nodes { name owner { name } latestVersion { number } draft { fileCount } } }": 7,
-    "workflows(first: $n) { totalCount nodes { name members { role user { name } } lock { holder { name } } } }": 6,
-    "workflows(first: $n) { nodes { productionVersion { number publishedBy { name } } proposals { totalCount } } }": 6,
-    "workflows(first: $n) { nodes { versions { nodes { number notes fileCount } } } }": 4,
-    "workflows(first: $n) { nodes { auditLog(first: 5) { nodes { action actor { name } } } } }": 4,
-    "workflows(first: $n) { nodes { events(first: 5) { nodes { __typename sequence } } eventHead } }": 4,
-    "proposals(first: $n) { nodes { status prompt workflow { name } createdBy { name } usage { totalTokens } } }": 5,
+    "workflows(first: $n) { nodes { name owner { name } latestVersion { number } draft { fileCount } } }": 5,
+    "workflows(first: $n) { totalCount nodes { name members { role user { name } } lock { holder { name } } } }": 5,
+    "workflows(first: $n) { nodes { productionVersion { number publishedBy { name } } proposals { totalCount } } }": 5,
+    "workflows(first: $n) { nodes { versions { nodes { number notes fileCount } } } }": 3,
+    "workflows(first: $n) { nodes { auditLog(first: 5) { nodes { action actor { name } } } } }": 3,
+    "workflows(first: $n) { nodes { events(first: 5) { nodes { __typename sequence } } eventHead } }": 3,
+    "proposals(first: $n) { nodes { status prompt workflow { name } createdBy { name } usage { totalTokens } } }": 4,
     "proposals(first: $n) { totalCount nodes { draft { revision fileCount } } }": 4,
 }
 """Statements of the lists that clients show; a page of one costs what a page of fifty does."""

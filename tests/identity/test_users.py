@@ -1,3 +1,4 @@
+import asyncio
 from typing import Any
 from uuid import uuid4
 
@@ -5,7 +6,6 @@ import pytest
 from support.people import MakeUser
 
 from graphql_api.identity import users
-from graphql_api.identity.loaders import user_loader
 from graphql_api.identity.models import User
 from graphql_api.identity.passwords import matches
 from graphql_api.kit.database import Database
@@ -115,8 +115,8 @@ class TestByIds:
         assert {key: user.name for key, user in found.items()} == {ada.id: "Ada", bob.id: "Bob"}
 
 
-class TestUserLoader:
-    async def test_it_answers_in_the_order_of_the_keys(self, database: Database, make_user: MakeUser) -> None:
+class TestById:
+    async def test_each_who_asks_at_the_same_time_gets_their_own(self, database: Database, make_user: MakeUser) -> None:
         ada, bob = await make_user(name="Ada"), await make_user(name="Bob")
-        loaded = await user_loader(database).load_many([bob.id, ada.id, bob.id])
-        assert [user.name for user in loaded] == ["Bob", "Ada", "Bob"]
+        found = await asyncio.gather(*(users.by_id(database, user.id) for user in (bob, ada, bob)))
+        assert [user.name for user in found] == ["Bob", "Ada", "Bob"]

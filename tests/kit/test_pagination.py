@@ -2,6 +2,7 @@ import base64
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -9,24 +10,26 @@ import orjson
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import column, delete, insert
-from sqlmodel import col, select
+from sqlalchemy import Select, column, delete, insert
+from sqlmodel import col
 
 from graphql_api.identity.models import User
+from graphql_api.kit.columns import columns_of, select_rows
 from graphql_api.kit.database import Database, Session
 from graphql_api.kit.errors import CursorInvalid, ErrorCode, Invalid
-from graphql_api.kit.pagination import DEFAULT_PAGE, MAX_PAGE, Page, PageRequest, SortKey, count_rows, read_page
+from graphql_api.kit.pagination import DEFAULT_PAGE, MAX_PAGE, Page, PageRequest, Read, SortKey, count_rows, read_page
 
 pytestmark = pytest.mark.anyio
 
 GROUP = "rows of the pagination's tests"
+_user = columns_of(User)
 BY_MOMENT_AND_KEY = (
-    SortKey(col(User.created_at), "created_at", datetime.fromisoformat, is_descending=True),
-    SortKey(col(User.id), "id", UUID),
+    SortKey(_user.created_at, "created_at", datetime.fromisoformat, is_descending=True),
+    SortKey(_user.id, "id", UUID),
 )
 BY_NAME_AND_KEY = (
-    SortKey(col(User.email), "email", str),
-    SortKey(col(User.id), "id", UUID, is_descending=True),
+    SortKey(_user.email, "email", str),
+    SortKey(_user.id, "id", UUID, is_descending=True),
 )
 ORDERS = {"moment": BY_MOMENT_AND_KEY, "name": BY_NAME_AND_KEY}
 START = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -59,9 +62,18 @@ async def put(session: Session, users: Sequence[User]) -> None:
         await session.execute(insert(User), [{name: getattr(row, name) for name in fields} for row in users])
 
 
+def reading(session: Session) -> Read:
+    """Read what the transaction of these tests has not committed."""
+
+    async def read(statement: Select[Any]) -> Sequence[Any]:
+        return (await session.execute(statement)).all()
+
+    return read
+
+
 async def page_of(session: Session, order: str, **request: Any) -> Page[User]:  # noqa: ANN401 - the fields of a PageRequest
-    query = select(User).where(User.name == GROUP)
-    return await read_page(session, query, ORDERS[order], PageRequest(**request), lambda: count_rows(session, query))
+    query, read = select_rows(*_user).where(_user.name == GROUP), reading(session)
+    return await read_page(read, query, ORDERS[order], PageRequest(**request), partial(count_rows, read, query))
 
 
 def keys_of(page: Page[User]) -> list[UUID]:
@@ -237,7 +249,6 @@ class TestReadPage:
     async def test_a_number_that_no_column_has_is_refused(self, session: Session, number: str) -> None:
         key = SortKey(column("size"), "size", int)
         cursor = base64.urlsafe_b64encode(orjson.dumps([number])).decode()
+        read, query = reading(session), select_rows(*_user)
         with pytest.raises(CursorInvalid):
-            await read_page(
-                session, select(User), [key], PageRequest(after=cursor), lambda: count_rows(session, select(User))
-            )
+            await read_page(read, query, [key], PageRequest(after=cursor), partial(count_rows, read, query))

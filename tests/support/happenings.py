@@ -13,6 +13,7 @@ import strawberry
 from graphql import Undefined
 from graphql.execution import Executor
 from hypothesis import strategies as st
+from strawberry.dataloader import DataLoader
 from strawberry.scalars import JSON
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types.execution import ExecutionResult
@@ -21,6 +22,7 @@ from graphql_api.kit.admission import Admission
 from graphql_api.kit.bounds import Caller
 from graphql_api.kit.documents import Documents
 from graphql_api.kit.execution import EventExecutor
+from graphql_api.kit.loading import loaded_by
 from graphql_api.kit.types import SCALARS, EventCursor
 from graphql_api.transport.delivery.json import to_json
 
@@ -39,11 +41,25 @@ class OtherMood(Enum):
     HAPPY = "happy"
 
 
+async def _friends(names: list[str]) -> "list[Item | Exception]":
+    """Find the friends of several items; those of some names have none, or can't be told."""
+    return [
+        Upset("no friends") if name.startswith("b") else Item(name=name[1:], mood=None, children=[]) for name in names
+    ]
+
+
 @strawberry.type
 class Item:
     name: str
     mood: Mood | None
     children: "list[Item]"
+
+    @strawberry.field
+    @loaded_by(lambda _: DataLoader(_friends, cache=False), by=lambda item: item.name if item.name != "a" else None)
+    def friend(self, found: "Item") -> "Item | None":
+        if not found.name:
+            raise Upset("nameless")
+        return found
 
     @strawberry.field
     def owner(self) -> "Item | None":
@@ -100,11 +116,6 @@ class Stranger(Happening):
     """A happening that the schema does not know."""
 
 
-@strawberry.type
-class Query:
-    nothing: int | None
-
-
 class Source:
     """Where subscriptions get their events from.
 
@@ -115,6 +126,15 @@ class Source:
     def __init__(self, events: Sequence[object] = ()) -> None:
         self.events = events
         self.closed = 0
+        self.resolved = 0
+
+    def all(self) -> list[Any]:
+        """Give the events at once; raise the first exception among them."""
+        self.resolved += 1
+        for event in self.events:
+            if isinstance(event, Upset):
+                raise event
+        return list(self.events)
 
     async def follow(self) -> AsyncGenerator[Any]:
         try:
@@ -132,7 +152,25 @@ def make_schema(
     executor: type[Executor[Any]] | None = EventExecutor,
     **options: Any,  # noqa: ANN401 - Strawberry's own
 ) -> strawberry.Schema:
-    """Make the schema, whose subscriptions all get the events of one source."""
+    """Make the schema, whose operations all get the events of one source."""
+
+    @strawberry.type
+    class Query:
+        nothing: int | None = None
+
+        @strawberry.field
+        async def happenings(self) -> list[Happening | None]:
+            return source.all()
+
+        @strawberry.field
+        def first(self) -> Happening | None:
+            return next(iter(source.all()), None)
+
+    @strawberry.type
+    class Mutation:
+        @strawberry.mutation
+        async def happenings(self) -> list[Happening | None]:
+            return source.all()
 
     @strawberry.type
     class Subscription:
@@ -150,6 +188,7 @@ def make_schema(
 
     return strawberry.Schema(
         Query,
+        mutation=Mutation,
         subscription=Subscription,
         types=[Noted, Ended],
         execution_context_class=executor,
@@ -298,7 +337,7 @@ _PLAIN = {
 }
 _RESOLVED: dict[str, dict[str, str | None]] = {
     "Happening": {'echo(text: "!")': None, "later": None, "broken": None, "brokenOrNull": None},
-    "Item": {"owner": "Item"},
+    "Item": {"owner": "Item", "friend": "Item"},
 }
 _INSIDE = {
     "Happening": ["Happening", "Noted", "Ended"],
@@ -311,7 +350,7 @@ _DIRECTIVES = ["", "", "", " @include(if: $yes)", " @skip(if: $yes)", " @include
 
 @dataclass
 class Operation:
-    """A subscription and its variables."""
+    """An operation and its variables."""
 
     query: str
     variables: dict[str, bool]
@@ -360,11 +399,11 @@ class _Writer:
 
 
 @st.composite
-def operations(draw: st.DrawFn) -> Operation:
-    """Draw a subscription to happenings, half of the time one without resolvers."""
+def operations(draw: st.DrawFn, kind: str = "subscription") -> Operation:
+    """Draw an operation that asks for happenings, half of the time one without resolvers."""
     writer = _Writer(draw, has_resolvers=draw(st.booleans()))
     selection = writer.selection("Happening", 3)
     body = " ".join([f"{draw(st.sampled_from(['', 'it: ']))}happenings {selection} }}", *writer.fragments.values()])
     used = [name for name in ("yes", "no") if f"${name}" in body]
     declared = f"({', '.join(f'${name}: Boolean!' for name in used)})" if used else ""
-    return Operation(f"subscription S{declared} {{ {body}", {name: draw(st.booleans()) for name in used})
+    return Operation(f"{kind} S{declared} {{ {body}", {name: draw(st.booleans()) for name in used})

@@ -8,8 +8,8 @@ import strawberry
 from strawberry.scalars import JSON
 
 from graphql_api.authoring import models
-from graphql_api.authoring.loaders import Loaders
-from graphql_api.authoring.types.info import Info
+from graphql_api.authoring.types.loading import loaded
+from graphql_api.identity import models as identity
 from graphql_api.identity.types import User
 from graphql_api.kit.ids import to_global_id
 from graphql_api.kit.types import Node
@@ -27,9 +27,10 @@ class AuditEntry(Node):
     actor_id: strawberry.Private[UUID | None]
 
     @strawberry.field(description="Who did it; null for the system itself.")
-    async def actor(self, info: Info) -> User | None:
+    @loaded(lambda loaders: loaders.user, by=lambda entry: entry.actor_id)
+    def actor(self, found: identity.User) -> User | None:
         """Show who did it."""
-        return await user_or_none(info, self.actor_id)
+        return User.of(found)
 
     @classmethod
     def of(cls, row: models.AuditEntry) -> Self:
@@ -43,8 +44,3 @@ class AuditEntry(Node):
             request_id=row.request_id,
             actor_id=row.actor_id,
         )
-
-
-async def user_or_none(info: Info, id_: UUID | None) -> User | None:
-    """Show a user; None for none."""
-    return None if id_ is None else User.of(await info.context.loader(Loaders).user.load(id_))

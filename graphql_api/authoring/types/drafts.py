@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from typing import Self
+from uuid import UUID
 
 import strawberry
 
@@ -10,10 +11,12 @@ from graphql_api.authoring.loaders import Loaders
 from graphql_api.authoring.types import versions, workflows
 from graphql_api.authoring.types.arguments import Path, Prefix
 from graphql_api.authoring.types.definitions import Diagnostic, WorkflowDefinition, definition_text, read_definition
-from graphql_api.authoring.types.enums import DraftStatus
+from graphql_api.authoring.types.enums import AccessRole, DraftStatus
 from graphql_api.authoring.types.files import FileChange, SpecificationFile, listed
 from graphql_api.authoring.types.info import Info
 from graphql_api.authoring.types.lazy import LazyVersion, LazyWorkflow
+from graphql_api.authoring.types.loading import loaded
+from graphql_api.identity import models as identity
 from graphql_api.identity.types import User
 from graphql_api.kit.files import FileEntry
 from graphql_api.kit.ids import to_global_id
@@ -46,24 +49,29 @@ class Draft(Node):
             row=row,
         )
 
+    @property
+    def base_key(self) -> tuple[UUID, int] | None:
+        """What finds the version that it started from."""
+        number = self.row.based_on_version_number
+        return None if number is None else (self.row.workflow_id, number)
+
     @strawberry.field(description="The workflow that it belongs to.")
-    async def workflow(self, info: Info) -> LazyWorkflow:
+    @loaded(lambda loaders: loaders.workflow, by=lambda part: part.row.workflow_id)
+    def workflow(self, found: tuple[models.Workflow, AccessRole] | None) -> LazyWorkflow:
         """Show the workflow."""
-        return await workflows.Workflow.get(info, self.row.workflow_id)
+        return workflows.Workflow.found(found)
 
     @strawberry.field(description="The version that it started from; null when nothing was published then.")
-    async def based_on_version(self, info: Info) -> LazyVersion | None:
+    @loaded(lambda loaders: loaders.numbered_version, by=lambda draft: draft.base_key)
+    def based_on_version(self, found: models.Version | None) -> LazyVersion | None:
         """Show the version that it started from."""
-        number = self.row.based_on_version_number
-        if number is None:
-            return None
-        row = await info.context.loader(Loaders).numbered_version.load((self.row.workflow_id, number))
-        return None if row is None else versions.Version.of(row)
+        return None if found is None else versions.Version.of(found)
 
     @strawberry.field(description="How many files it has, at most 500.")
-    async def file_count(self, info: Info) -> int:
+    @loaded(lambda loaders: loaders.draft_file_count, by=lambda draft: draft.row.id)
+    def file_count(self, found: int | None) -> int:
         """Count the files."""
-        return await info.context.loader(Loaders).draft_file_count.load(self.row.id) or 0
+        return found or 0
 
     @strawberry.field(description="Its files in the order of their paths.")
     async def files(self, info: Info, prefix: Prefix = None) -> list[SpecificationFile]:
@@ -79,9 +87,9 @@ class Draft(Node):
     @strawberry.field(description="What it changes against `basedOnVersion`, or against nothing.")
     async def changes(self, info: Info) -> list[FileChange]:
         """List the changes."""
-        base = await self.based_on_version(info)
         loaders = info.context.loader(Loaders)
-        before = await loaders.version_files.load(base.row.id) if base else {}
+        base = await loaders.numbered_version.load(self.base_key) if self.base_key else None
+        before = await loaders.version_files.load(base.id) if base else {}
         after = await self._files(info)
         return [FileChange.of(change) for change in await loaders.compare(before, after)]
 
@@ -100,9 +108,10 @@ class Draft(Node):
         return [Diagnostic.of(diagnostic) for diagnostic in found]
 
     @strawberry.field(description="Who opened it.")
-    async def created_by(self, info: Info) -> User:
+    @loaded(lambda loaders: loaders.user, by=lambda draft: draft.row.created_by_id)
+    def created_by(self, found: identity.User) -> User:
         """Show who opened it."""
-        return User.of(await info.context.loader(Loaders).user.load(self.row.created_by_id))
+        return User.of(found)
 
     async def _files(self, info: Info) -> dict[str, FileEntry]:
         return await info.context.loader(Loaders).draft_files.load(self.row.id)

@@ -5,9 +5,9 @@ from uuid import UUID
 
 import strawberry
 
-from graphql_api.authoring.loaders import Loaders
 from graphql_api.authoring.types.enums import AccessRole
-from graphql_api.authoring.types.info import Info
+from graphql_api.authoring.types.loading import loaded
+from graphql_api.identity import models
 from graphql_api.identity.types import User
 
 
@@ -20,9 +20,10 @@ class WorkflowMember:
     user_id: strawberry.Private[UUID]
 
     @strawberry.field(description="Who it is.")
-    async def user(self, info: Info) -> User:
+    @loaded(lambda loaders: loaders.user, by=lambda member: member.user_id)
+    def user(self, found: models.User) -> User:
         """Show who it is."""
-        return User.of(await info.context.loader(Loaders).user.load(self.user_id))
+        return User.of(found)
 
 
 @strawberry.type(description="The right to edit a workflow alone, for some time.")
@@ -34,6 +35,7 @@ class WorkflowLock:
     holder_id: strawberry.Private[UUID]
 
     @strawberry.field(description="Who holds it.")
-    async def holder(self, info: Info) -> User:
+    @loaded(lambda loaders: loaders.user, by=lambda lock: lock.holder_id)
+    def holder(self, found: models.User) -> User:
         """Show who holds it."""
-        return User.of(await info.context.loader(Loaders).user.load(self.holder_id))
+        return User.of(found)

@@ -11,18 +11,19 @@ from uuid import UUID
 import strawberry
 from strawberry.scalars import JSON
 
-from graphql_api.authoring.loaders import Loaders
+from graphql_api.authoring import models
 from graphql_api.authoring.types import proposals
-from graphql_api.authoring.types.audit import user_or_none
 from graphql_api.authoring.types.files import FileChange, SpecificationFile, listed
-from graphql_api.authoring.types.info import Info
 from graphql_api.authoring.types.lazy import LazyProposal
+from graphql_api.authoring.types.loading import loaded
 from graphql_api.authoring.types.proposal_facts import ProposalFailure, TokenUsage
 from graphql_api.events.cursors import encode_cursor
 from graphql_api.events.records import LiveEvent, StoredEvent
 from graphql_api.events.types import Event
+from graphql_api.identity import models as identity
 from graphql_api.identity.types import User
 from graphql_api.kit.errors import ErrorCode
+from graphql_api.kit.files import FileEntry
 from graphql_api.kit.types import EventCursor
 
 
@@ -82,12 +83,12 @@ class ProposalEvent(Event):
     proposal_id: strawberry.Private[UUID]
 
     @strawberry.field(description="The proposal as it is now.")
-    async def proposal(self, info: Info) -> LazyProposal:
+    @loaded(lambda loaders: loaders.proposal, by=lambda event: event.proposal_id)
+    def proposal(self, found: models.Proposal | None) -> LazyProposal:
         """Show the proposal."""
-        row = await info.context.loader(Loaders).proposal.load(self.proposal_id)
-        if row is None:
+        if found is None:
             raise LookupError(self.proposal_id)
-        return proposals.Proposal.of(row)
+        return proposals.Proposal.of(found)
 
     @classmethod
     def read(cls, payload: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -239,10 +240,10 @@ class ProposalCompleted(ProposalEvent):
     """The agent is done."""
 
     @strawberry.field(description="The files as the agent left them.")
-    async def generated_files(self, info: Info) -> list[SpecificationFile]:
+    @loaded(lambda loaders: loaders.execution_files, by=lambda event: (event.proposal_id, event.sequence))
+    def generated_files(self, found: dict[str, FileEntry]) -> list[SpecificationFile]:
         """List the files."""
-        files = await info.context.loader(Loaders).execution_files.load((self.proposal_id, self.sequence))
-        return listed(files.values(), None)
+        return listed(found.values(), None)
 
 
 @strawberry.type(description="The runtime failed. Terminal.")
@@ -270,9 +271,10 @@ class ProposalCancelled(ProposalEvent):
     by_id: strawberry.Private[UUID | None]
 
     @strawberry.field(description="Who stopped it; null for the system itself.")
-    async def by(self, info: Info) -> User | None:
+    @loaded(lambda loaders: loaders.user, by=lambda event: event.by_id)
+    def by(self, found: identity.User) -> User | None:
         """Show who stopped it."""
-        return await user_or_none(info, self.by_id)
+        return User.of(found)
 
     @classmethod
     def read(cls, payload: Mapping[str, Any]) -> Mapping[str, Any]:

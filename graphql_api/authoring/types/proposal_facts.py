@@ -6,8 +6,8 @@ from uuid import UUID
 
 import strawberry
 
-from graphql_api.authoring.types.audit import user_or_none
-from graphql_api.authoring.types.info import Info
+from graphql_api.authoring.types.loading import loaded
+from graphql_api.identity import models
 from graphql_api.identity.types import User
 from graphql_api.kit.errors import ErrorCode
 
@@ -35,9 +35,10 @@ class ProposalDecision:
     by_id: strawberry.Private[UUID | None]
 
     @strawberry.field(description="Who decided; null for the system itself.")
-    async def by(self, info: Info) -> User | None:
+    @loaded(lambda loaders: loaders.user, by=lambda decision: decision.by_id)
+    def by(self, found: models.User) -> User | None:
         """Show who decided."""
-        return await user_or_none(info, self.by_id)
+        return User.of(found)
 
 
 @strawberry.type(description="What language models were given and gave.")

@@ -8,9 +8,10 @@ import strawberry
 
 from graphql_api.authoring import models
 from graphql_api.authoring.loaders import Loaders
+from graphql_api.authoring.previews import Preview
 from graphql_api.authoring.types import drafts, workflows
 from graphql_api.authoring.types.arguments import AfterEvent, First
-from graphql_api.authoring.types.enums import ProposalStatus
+from graphql_api.authoring.types.enums import AccessRole, ProposalStatus
 from graphql_api.authoring.types.event_pages import (
     ProposalEventConnection,
     checked_position,
@@ -19,12 +20,15 @@ from graphql_api.authoring.types.event_pages import (
 from graphql_api.authoring.types.files import FileChange, SpecificationFile, listed
 from graphql_api.authoring.types.info import Info
 from graphql_api.authoring.types.lazy import LazyDraft, LazyProposal, LazyWorkflow
+from graphql_api.authoring.types.loading import loaded
 from graphql_api.authoring.types.merges import MergePreview
 from graphql_api.authoring.types.proposal_facts import ProposalDecision, ProposalFailure, TokenUsage
 from graphql_api.events.cursors import encode_cursor
+from graphql_api.identity import models as identity
 from graphql_api.identity.types import User
 from graphql_api.kit.ids import to_global_id
 from graphql_api.kit.types import EventCursor, Node
+from graphql_api.runtimes.models import Execution
 
 
 @strawberry.type(
@@ -92,21 +96,22 @@ class Proposal(Node):
         return cls.of(row)
 
     @strawberry.field(description="The workflow that it is for.")
-    async def workflow(self, info: Info) -> LazyWorkflow:
+    @loaded(lambda loaders: loaders.workflow, by=lambda part: part.row.workflow_id)
+    def workflow(self, found: tuple[models.Workflow, AccessRole] | None) -> LazyWorkflow:
         """Show the workflow."""
-        return await workflows.Workflow.get(info, self.row.workflow_id)
+        return workflows.Workflow.found(found)
 
     @strawberry.field(description="The draft that it is for, open or closed.")
-    async def draft(self, info: Info) -> LazyDraft | None:
+    @loaded(lambda loaders: loaders.draft, by=lambda proposal: proposal.row.draft_id)
+    def draft(self, found: models.Draft | None) -> LazyDraft | None:
         """Show the draft."""
-        row = await info.context.loader(Loaders).draft.load(self.row.draft_id)
-        return None if row is None else drafts.Draft.of(row)
+        return None if found is None else drafts.Draft.of(found)
 
     @strawberry.field(description="The runtime's thread; null while PENDING.")
-    async def thread_id(self, info: Info) -> str | None:
+    @loaded(lambda loaders: loaders.execution, by=lambda proposal: proposal.row.id)
+    def thread_id(self, found: Execution | None) -> str | None:
         """Show the thread."""
-        execution = await info.context.loader(Loaders).execution.load(self.row.id)
-        return None if execution is None else execution.thread_id
+        return None if found is None else found.thread_id
 
     @strawberry.field(description="The files as the agent left them, those that it did not touch among them.")
     async def generated_files(
@@ -132,16 +137,16 @@ class Proposal(Node):
         return [FileChange.of(change) for change in await loaders.compare(before, after)]
 
     @strawberry.field(description="What approving now would do to the draft; null unless it waits for a decision.")
-    async def merge_preview(self, info: Info) -> MergePreview | None:
+    @loaded(lambda loaders: loaders.preview, by=lambda proposal: proposal.row.id)
+    def merge_preview(self, found: Preview | None) -> MergePreview | None:
         """Show the merge."""
-        preview = await info.context.loader(Loaders).preview.load(self.row.id)
-        return None if preview is None else MergePreview.of(preview)
+        return None if found is None else MergePreview.of(found)
 
     @strawberry.field(description="What language models were given and gave so far.")
-    async def usage(self, info: Info) -> TokenUsage:
+    @loaded(lambda loaders: loaders.execution, by=lambda proposal: proposal.row.id)
+    def usage(self, found: Execution | None) -> TokenUsage:
         """Show the usage."""
-        execution = await info.context.loader(Loaders).execution.load(self.row.id)
-        return TokenUsage.of(execution.input_tokens, execution.output_tokens) if execution else TokenUsage.of(0, 0)
+        return TokenUsage.of(found.input_tokens, found.output_tokens) if found else TokenUsage.of(0, 0)
 
     @strawberry.field(description="The proposal that this one tries again.")
     async def retry_of(self, info: Info) -> LazyProposal | None:
@@ -154,12 +159,13 @@ class Proposal(Node):
         return await proposal_event_page(info, self.row.id, first, after)
 
     @strawberry.field(description="The newest event's position: subscribe from here to miss nothing after this read.")
-    async def event_head(self, info: Info) -> EventCursor | None:
+    @loaded(lambda loaders: loaders.event_head, by=lambda proposal: proposal.row.id)
+    def event_head(self, found: int) -> EventCursor | None:
         """Show how far the log is."""
-        sequence = await info.context.loader(Loaders).event_head.load(self.row.id)
-        return EventCursor(encode_cursor(self.row.id, sequence)) if sequence else None
+        return EventCursor(encode_cursor(self.row.id, found)) if found else None
 
     @strawberry.field(description="Who asked for it.")
-    async def created_by(self, info: Info) -> User:
+    @loaded(lambda loaders: loaders.user, by=lambda proposal: proposal.row.created_by_id)
+    def created_by(self, found: identity.User) -> User:
         """Show who asked for it."""
-        return User.of(await info.context.loader(Loaders).user.load(self.row.created_by_id))
+        return User.of(found)

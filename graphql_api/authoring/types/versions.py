@@ -10,10 +10,12 @@ from graphql_api.authoring.loaders import Loaders
 from graphql_api.authoring.types import workflows
 from graphql_api.authoring.types.arguments import Path, Prefix
 from graphql_api.authoring.types.definitions import WorkflowDefinition, read_definition
-from graphql_api.authoring.types.enums import VersionStatus
+from graphql_api.authoring.types.enums import AccessRole, VersionStatus
 from graphql_api.authoring.types.files import FileChange, SpecificationFile, listed
 from graphql_api.authoring.types.info import Info
 from graphql_api.authoring.types.lazy import LazyWorkflow
+from graphql_api.authoring.types.loading import loaded
+from graphql_api.identity import models as identity
 from graphql_api.identity.types import User
 from graphql_api.kit.errors import Invalid
 from graphql_api.kit.files import FileEntry
@@ -44,20 +46,22 @@ class Version(Node):
         )
 
     @strawberry.field(description="The workflow that it belongs to.")
-    async def workflow(self, info: Info) -> LazyWorkflow:
+    @loaded(lambda loaders: loaders.workflow, by=lambda part: part.row.workflow_id)
+    def workflow(self, found: tuple[models.Workflow, AccessRole] | None) -> LazyWorkflow:
         """Show the workflow."""
-        return await workflows.Workflow.get(info, self.row.workflow_id)
+        return workflows.Workflow.found(found)
 
     @strawberry.field(description="Whether it is the one that is deployed.")
-    async def is_production(self, info: Info) -> bool:
+    @loaded(lambda loaders: loaders.workflow, by=lambda version: version.row.workflow_id)
+    def is_production(self, found: tuple[models.Workflow, AccessRole] | None) -> bool:
         """Tell whether it is deployed."""
-        workflow = await workflows.Workflow.get(info, self.row.workflow_id)
-        return workflow.row.production_version_number == self.row.number
+        return workflows.Workflow.found(found).row.production_version_number == self.row.number
 
     @strawberry.field(description="How many files it has, at most 500.")
-    async def file_count(self, info: Info) -> int:
+    @loaded(lambda loaders: loaders.version_file_count, by=lambda version: version.row.id)
+    def file_count(self, found: int | None) -> int:
         """Count the files."""
-        return await info.context.loader(Loaders).version_file_count.load(self.row.id) or 0
+        return found or 0
 
     @strawberry.field(description="Its files in the order of their paths.")
     async def files(self, info: Info, prefix: Prefix = None) -> list[SpecificationFile]:
@@ -95,9 +99,10 @@ class Version(Node):
         return [FileChange.of(change) for change in await loaders.compare(before, after)]
 
     @strawberry.field(description="Who published it.")
-    async def published_by(self, info: Info) -> User:
+    @loaded(lambda loaders: loaders.user, by=lambda version: version.row.published_by_id)
+    def published_by(self, found: identity.User) -> User:
         """Show who published it."""
-        return User.of(await info.context.loader(Loaders).user.load(self.row.published_by_id))
+        return User.of(found)
 
     async def _files(self, info: Info) -> dict[str, FileEntry]:
         return await info.context.loader(Loaders).version_files.load(self.row.id)

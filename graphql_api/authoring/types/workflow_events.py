@@ -7,17 +7,17 @@ from uuid import UUID
 
 import strawberry
 
-from graphql_api.authoring.loaders import Loaders
+from graphql_api.authoring import models
 from graphql_api.authoring.types import drafts, proposals, versions, workflows
-from graphql_api.authoring.types.audit import user_or_none
 from graphql_api.authoring.types.enums import AccessRole, ProposalStatus
 from graphql_api.authoring.types.files import FileChange
-from graphql_api.authoring.types.info import Info
 from graphql_api.authoring.types.lazy import LazyDraft, LazyProposal, LazyVersion, LazyWorkflow
+from graphql_api.authoring.types.loading import loaded
 from graphql_api.authoring.types.membership import WorkflowLock
 from graphql_api.events.cursors import encode_cursor
 from graphql_api.events.records import LiveEvent, StoredEvent
 from graphql_api.events.types import Event
+from graphql_api.identity import models as identity
 from graphql_api.identity.types import User
 from graphql_api.kit.ids import to_global_id
 from graphql_api.kit.types import EventCursor
@@ -33,14 +33,16 @@ class WorkflowEvent(Event):
     actor_id: strawberry.Private[UUID | None]
 
     @strawberry.field(description="The workflow as it is now.")
-    async def workflow(self, info: Info) -> LazyWorkflow:
+    @loaded(lambda loaders: loaders.workflow, by=lambda event: event.workflow_id)
+    def workflow(self, found: tuple[models.Workflow, AccessRole] | None) -> LazyWorkflow:
         """Show the workflow."""
-        return await workflows.Workflow.get(info, self.workflow_id)
+        return workflows.Workflow.found(found)
 
     @strawberry.field(description="Who did it; null for the system itself.")
-    async def actor(self, info: Info) -> User | None:
+    @loaded(lambda loaders: loaders.user, by=lambda event: event.actor_id)
+    def actor(self, found: identity.User) -> User | None:
         """Show who did it."""
-        return await user_or_none(info, self.actor_id)
+        return User.of(found)
 
     @classmethod
     def read(cls, payload: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -87,9 +89,10 @@ class WorkflowMembersChanged(WorkflowEvent):
     member_id: strawberry.Private[UUID]
 
     @strawberry.field(description="Whose access changed.")
-    async def member(self, info: Info) -> User:
+    @loaded(lambda loaders: loaders.user, by=lambda event: event.member_id)
+    def member(self, found: identity.User) -> User:
         """Show whose access changed."""
-        return User.of(await info.context.loader(Loaders).user.load(self.member_id))
+        return User.of(found)
 
     @classmethod
     def read(cls, payload: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -107,10 +110,10 @@ class DraftChanged(WorkflowEvent):
     draft_id: strawberry.Private[UUID]
 
     @strawberry.field(description="The draft as it is now.")
-    async def draft(self, info: Info) -> LazyDraft | None:
+    @loaded(lambda loaders: loaders.draft, by=lambda event: event.draft_id)
+    def draft(self, found: models.Draft | None) -> LazyDraft | None:
         """Show the draft."""
-        row = await info.context.loader(Loaders).draft.load(self.draft_id)
-        return None if row is None else drafts.Draft.of(row)
+        return None if found is None else drafts.Draft.of(found)
 
     @classmethod
     def read(cls, payload: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -145,12 +148,12 @@ class ProposalStatusChanged(WorkflowEvent):
     proposal_id: strawberry.Private[UUID]
 
     @strawberry.field(description="The proposal as it is now.")
-    async def proposal(self, info: Info) -> LazyProposal:
+    @loaded(lambda loaders: loaders.proposal, by=lambda event: event.proposal_id)
+    def proposal(self, found: models.Proposal | None) -> LazyProposal:
         """Show the proposal."""
-        row = await info.context.loader(Loaders).proposal.load(self.proposal_id)
-        if row is None:
+        if found is None:
             raise LookupError(self.proposal_id)
-        return proposals.Proposal.of(row)
+        return proposals.Proposal.of(found)
 
     @classmethod
     def read(cls, payload: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -163,11 +166,10 @@ class ProposalStatusChanged(WorkflowEvent):
         }
 
 
-async def _version(info: Info, key: UUID) -> LazyVersion:
-    row = await info.context.loader(Loaders).version.load(key)
-    if row is None:
+def _version(key: UUID, found: models.Version | None) -> LazyVersion:
+    if found is None:
         raise LookupError(key)
-    return versions.Version.of(row)
+    return versions.Version.of(found)
 
 
 def _with_version(payload: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -181,9 +183,10 @@ class VersionPublished(WorkflowEvent):
     version_id: strawberry.Private[UUID]
 
     @strawberry.field(description="The new version.")
-    async def version(self, info: Info) -> LazyVersion:
+    @loaded(lambda loaders: loaders.version, by=lambda event: event.version_id)
+    def version(self, found: models.Version | None) -> LazyVersion:
         """Show the version."""
-        return await _version(info, self.version_id)
+        return _version(self.version_id, found)
 
     @classmethod
     def read(cls, payload: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -199,18 +202,21 @@ class VersionDeployed(WorkflowEvent):
     previous_number: strawberry.Private[int | None]
 
     @strawberry.field(description="The version that is deployed since.")
-    async def version(self, info: Info) -> LazyVersion:
+    @loaded(lambda loaders: loaders.version, by=lambda event: event.version_id)
+    def version(self, found: models.Version | None) -> LazyVersion:
         """Show the version."""
-        return await _version(info, self.version_id)
+        return _version(self.version_id, found)
 
     @strawberry.field(description="The version that was deployed before; null for the first deployment.")
-    async def previous(self, info: Info) -> LazyVersion | None:
+    @loaded(lambda loaders: loaders.numbered_version, by=lambda event: event.previous_key)
+    def previous(self, found: models.Version | None) -> LazyVersion | None:
         """Show the version before."""
-        if self.previous_number is None:
-            return None
-        key = (self.workflow_id, self.previous_number)
-        row = await info.context.loader(Loaders).numbered_version.load(key)
-        return None if row is None else versions.Version.of(row)
+        return None if found is None else versions.Version.of(found)
+
+    @property
+    def previous_key(self) -> tuple[UUID, int] | None:
+        """What finds the version before."""
+        return None if self.previous_number is None else (self.workflow_id, self.previous_number)
 
     @classmethod
     def read(cls, payload: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -225,9 +231,10 @@ class VersionDeprecated(WorkflowEvent):
     version_id: strawberry.Private[UUID]
 
     @strawberry.field(description="The version.")
-    async def version(self, info: Info) -> LazyVersion:
+    @loaded(lambda loaders: loaders.version, by=lambda event: event.version_id)
+    def version(self, found: models.Version | None) -> LazyVersion:
         """Show the version."""
-        return await _version(info, self.version_id)
+        return _version(self.version_id, found)
 
     @classmethod
     def read(cls, payload: Mapping[str, Any]) -> Mapping[str, Any]:

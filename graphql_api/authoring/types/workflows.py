@@ -16,8 +16,10 @@ from graphql_api.authoring.types.event_pages import WorkflowEventConnection, wor
 from graphql_api.authoring.types.info import Info
 from graphql_api.authoring.types.inputs import ProposalFilter
 from graphql_api.authoring.types.lazy import LazyDraft, LazyProposal, LazyVersion
+from graphql_api.authoring.types.loading import loaded
 from graphql_api.authoring.types.membership import WorkflowLock, WorkflowMember
 from graphql_api.events.cursors import encode_cursor
+from graphql_api.identity import models as identity
 from graphql_api.identity.types import User
 from graphql_api.kit.columns import now
 from graphql_api.kit.errors import NotFound
@@ -61,6 +63,12 @@ class Workflow(Node):
             row=row,
         )
 
+    @property
+    def production_key(self) -> tuple[UUID, int] | None:
+        """What finds the version that is deployed."""
+        number = self.row.production_version_number
+        return None if number is None else (self.row.id, number)
+
     @classmethod
     async def load(cls, info: Info, id_: UUID) -> Self | None:
         """Read a workflow; None when it is not there or not the caller's to see."""
@@ -74,30 +82,36 @@ class Workflow(Node):
         Raises:
             NotFound: When their access ended in between.
         """
-        workflow = await cls.load(info, id_)
-        if workflow is None:
+        return cls.found(await info.context.loader(Loaders).workflow.load(id_))
+
+    @classmethod
+    def found(cls, found: tuple[models.Workflow, AccessRole] | None) -> Self:
+        """Show a workflow that the caller has just been found to see.
+
+        Raises:
+            NotFound: When their access ended in between.
+        """
+        if found is None:
             raise NotFound("There is no such workflow any more.")
-        return workflow
+        return cls.of(*found)
 
     @strawberry.field(description="Who has owned it longest.")
-    async def owner(self, info: Info) -> User:
+    @loaded(lambda loaders: loaders.owner, by=lambda workflow: workflow.row.id)
+    def owner(self, found: identity.User) -> User:
         """Show the longest-standing owner."""
-        loaders = info.context.loader(Loaders)
-        members = await loaders.members.load(self.row.id)
-        owner = next(member for member in members if member.role is AccessRole.OWNER)
-        return User.of(await loaders.user.load(owner.user_id))
+        return User.of(found)
 
     @strawberry.field(description="Everybody with access, in the order in which they got it.")
-    async def members(self, info: Info) -> list[WorkflowMember]:
+    @loaded(lambda loaders: loaders.members, by=lambda workflow: workflow.row.id)
+    def members(self, found: list[models.WorkflowMember]) -> list[WorkflowMember]:
         """List the members."""
-        members = await info.context.loader(Loaders).members.load(self.row.id)
-        return [WorkflowMember(user_id=member.user_id, role=member.role, since=member.since) for member in members]
+        return [WorkflowMember(user_id=member.user_id, role=member.role, since=member.since) for member in found]
 
     @strawberry.field(description="The one open draft, if any.")
-    async def draft(self, info: Info) -> LazyDraft | None:
+    @loaded(lambda loaders: loaders.open_draft, by=lambda workflow: workflow.row.id)
+    def draft(self, found: models.Draft | None) -> LazyDraft | None:
         """Show the open draft."""
-        row = await info.context.loader(Loaders).open_draft.load(self.row.id)
-        return None if row is None else drafts.Draft.of(row)
+        return None if found is None else drafts.Draft.of(found)
 
     @strawberry.field(description="All versions, newest first.")
     async def versions(
@@ -113,19 +127,20 @@ class Workflow(Node):
         self, info: Info, number: Annotated[int, strawberry.argument(description="1, 2, 3 …")]
     ) -> LazyVersion | None:
         """Show one version."""
-        return await self._numbered(info, number)
-
-    @strawberry.field(description="The newest version; null before the first is published.")
-    async def latest_version(self, info: Info) -> LazyVersion | None:
-        """Show the newest version."""
-        row = await info.context.loader(Loaders).latest_version.load(self.row.id)
+        row = await info.context.loader(Loaders).numbered_version.load((self.row.id, number))
         return None if row is None else versions.Version.of(row)
 
+    @strawberry.field(description="The newest version; null before the first is published.")
+    @loaded(lambda loaders: loaders.latest_version, by=lambda workflow: workflow.row.id)
+    def latest_version(self, found: models.Version | None) -> LazyVersion | None:
+        """Show the newest version."""
+        return None if found is None else versions.Version.of(found)
+
     @strawberry.field(description="The version that is deployed; null before the first is.")
-    async def production_version(self, info: Info) -> LazyVersion | None:
+    @loaded(lambda loaders: loaders.numbered_version, by=lambda workflow: workflow.production_key)
+    def production_version(self, found: models.Version | None) -> LazyVersion | None:
         """Show the deployed version."""
-        number = self.row.production_version_number
-        return None if number is None else await self._numbered(info, number)
+        return None if found is None else versions.Version.of(found)
 
     @strawberry.field(description="What agents were asked for here, newest first.")
     async def proposals(
@@ -148,10 +163,10 @@ class Workflow(Node):
         return await workflow_event_page(info, self.row.id, first, after)
 
     @strawberry.field(description="The newest event's position: subscribe from here to miss nothing after this read.")
-    async def event_head(self, info: Info) -> EventCursor | None:
+    @loaded(lambda loaders: loaders.event_head, by=lambda workflow: workflow.row.id)
+    def event_head(self, found: int) -> EventCursor | None:
         """Show how far the log is."""
-        sequence = await info.context.loader(Loaders).event_head.load(self.row.id)
-        return EventCursor(encode_cursor(self.row.id, sequence)) if sequence else None
+        return EventCursor(encode_cursor(self.row.id, found)) if found else None
 
     @strawberry.field(description="Who changed what here, newest first.")
     async def audit_log(self, info: Info, first: First = None, after: After = None) -> Connection[AuditEntry]:
@@ -160,7 +175,3 @@ class Workflow(Node):
             (self.row.id, listing.AuditEntries(PageRequest(first, after)))
         )
         return connection_of(page, AuditEntry.of)
-
-    async def _numbered(self, info: Info, number: int) -> LazyVersion | None:
-        row = await info.context.loader(Loaders).numbered_version.load((self.row.id, number))
-        return None if row is None else versions.Version.of(row)

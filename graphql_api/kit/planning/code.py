@@ -6,20 +6,30 @@ are Python's; keys, classes and functions are handed over as values.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from strawberry.types.cast import TYPE_CAST_ATTRIBUTE
 
-Reader = Callable[[Any], Any]
+Later = Mapping[Any, list[tuple[object, dict[str, Any]]]]
+"""What is not read yet: for each step of a plan, the objects that it goes on from, and where their JSON is."""
+
+NOTHING_LATER: Later = MappingProxyType({})
+"""Where there are no steps."""
+
+Reader = Callable[[Any, Later], Any]
+"""Reads a value; objects whose fields have resolvers are noted as well."""
 
 _OBJECT = """
-def read(value):
+def read(value, later):
     if value.__class__ is not class_ or getattr(value, cast, None) is not None:
         raise Surprise
 {assignments}
     if {surprises}:
         raise Surprise
-    return {{{items}}}
+    shown = {{{items}}}
+{steps}
+    return shown
 """
 
 
@@ -44,7 +54,7 @@ class Code:
     @classmethod
     def call(cls, reader: Reader) -> "Code":
         """Read by calling a function, which raises `Surprise` itself."""
-        return cls("{n}read({v})", names={"read": reader})
+        return cls("{n}read({v}, later)", names={"read": reader})
 
     @classmethod
     def exactly(cls, class_: type, also: str = "True") -> "Code":
@@ -65,8 +75,10 @@ class Code:
     def reader(self) -> Reader:
         """Make a function of it."""
         names = {f"n_{name}": value for name, value in self.names.items()}
-        result, check = (text.format(v="value", n="n_") for text in (self.result, self.check))
-        return _compiled(f"def read(value):\n    if not ({check}):\n        raise Surprise\n    return {result}", names)
+        result, check = (each.format(v="value", n="n_") for each in (self.result, self.check))
+        return _compiled(
+            f"def read(value, later):\n    if not ({check}):\n        raise Surprise\n    return {result}", names
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,24 +90,29 @@ class Shown:
         attribute: Of the object; None for what all objects of the class have in common.
         code: How the attribute is read.
         constant: What all objects of the class have in common.
+        step: What finds the value later, when it is no attribute.
     """
 
     key: str
     attribute: str | None
     code: Code = field(default_factory=Code)
     constant: object = None
+    step: object = None
 
 
 def object_reader(class_: type, fields: list[Shown]) -> Reader:
     """Make the reader of objects of one class, and of no other; it gives their fields in this order."""
     names: dict[str, object] = {"class_": class_, "cast": TYPE_CAST_ATTRIBUTE}
-    assignments, checks, items = [], [], []
+    assignments, checks, items, steps = [], [], [], []
     for number, shown in enumerate(fields):
         value, prefix = f"v{number}", f"n{number}_"
         names[f"k{number}"] = shown.key
         if shown.attribute is None:
             names[value] = shown.constant
             items.append(f"k{number}: {value}")
+            if shown.step is not None:
+                names[f"s{number}"] = shown.step
+                steps.append(f"    later[s{number}].append((value, shown))")
             continue
         if not shown.attribute.isidentifier():
             raise Surprise(f"{shown.attribute} is no attribute.")
@@ -108,6 +125,7 @@ def object_reader(class_: type, fields: list[Shown]) -> Reader:
         assignments="\n".join(assignments),
         surprises=f"not ({' and '.join(needed)})" if needed else "False",
         items=", ".join(items),
+        steps="\n".join(steps),
     )
     return _compiled(text, names)
 

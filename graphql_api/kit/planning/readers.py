@@ -14,6 +14,7 @@ from uuid import UUID
 from graphql import (
     GraphQLBoolean,
     GraphQLEnumType,
+    GraphQLField,
     GraphQLFloat,
     GraphQLID,
     GraphQLInt,
@@ -33,7 +34,7 @@ from graphql.execution.collect_fields import FieldDetailsList, collect_subfields
 from strawberry.types.base import StrawberryObjectDefinition
 from strawberry.types.field import StrawberryField
 
-from graphql_api.transport.delivery.code import Code, Reader, Shown, Surprise, object_reader
+from graphql_api.kit.planning.code import Code, Later, Reader, Shown, Surprise, object_reader
 
 _DEFINITION = "strawberry-definition"
 _DIRECTIVES = {"skip", "include"}
@@ -47,6 +48,9 @@ class Readers:
     Args:
         executor: Of the operation.
     """
+
+    moment = "{v}"
+    """Expression of what a moment in UTC becomes: it is left to what writes JSON, unless somebody sees it before."""
 
     def __init__(self, executor: Executor[Any]) -> None:
         # Not the executor itself: readers outlive it, and it holds a caller's context.
@@ -77,7 +81,7 @@ class Readers:
         if isinstance(type_, GraphQLInterfaceType):
             return Code.call(self._implementation(type_, details))
         if is_leaf_type(type_):
-            return _leaf(type_)
+            return _leaf(type_, self.moment)
         raise Surprise(f"{type_} is of a kind that is not planned for.")
 
     def _implementation(self, interface: GraphQLInterfaceType, details: FieldDetailsList) -> Reader:
@@ -88,12 +92,12 @@ class Readers:
         types = {_origin(type_): type_ for type_ in self._schema.get_possible_types(interface)}
         readers: dict[type, Reader] = {}
 
-        def read(value: object) -> object:
+        def read(value: object, later: Later) -> object:
             class_ = value.__class__
             reader = readers.get(class_)
             if reader is None:
                 reader = readers[class_] = self._object_or_refusal(types.get(class_), details)
-            return reader(value)
+            return reader(value, later)
 
         return read
 
@@ -125,8 +129,19 @@ class Readers:
             raise Surprise(f"{type_} has a field that is not Strawberry's.")
         is_attribute = definition.is_basic_field and definition.default_resolver is getattr
         if not is_attribute or field.args or not getattr(field.resolve, "_is_default", False):
-            raise Surprise(f"{type_}.{definition.python_name} has a resolver.")
+            return self._resolved(type_, key, fields, field, definition)
         return Shown(key, definition.python_name, self._code(field.type, fields))
+
+    def _resolved(
+        self,
+        type_: GraphQLObjectType,
+        _key: str,
+        _fields: FieldDetailsList,
+        _field: GraphQLField,
+        definition: StrawberryField,
+    ) -> Shown:
+        """Tell where a field that has a resolver comes from."""
+        raise Surprise(f"{type_}.{definition.python_name} has a resolver.")
 
 
 def _origin(type_: GraphQLObjectType) -> type | None:
@@ -135,8 +150,12 @@ def _origin(type_: GraphQLObjectType) -> type | None:
     if not isinstance(definition, StrawberryObjectDefinition):
         return None
     # Strawberry derives `is_type_of` of the class, unless the class brings its own.
-    is_plain = definition.is_type_of is None and not definition.is_graphql_generic and definition.concrete_of is None
-    return definition.origin if is_plain else None
+    if definition.is_type_of is not None or definition.is_graphql_generic:
+        return None
+    if definition.concrete_of is None:
+        return definition.origin
+    # Without interfaces nobody asks what an object is, and objects of a generic type are made of the generic class.
+    return None if definition.interfaces else definition.concrete_of.origin
 
 
 def _check_directives(fields: FieldDetailsList) -> None:
@@ -146,19 +165,19 @@ def _check_directives(fields: FieldDetailsList) -> None:
 
 
 def _items(item: Reader) -> Reader:
-    def read(value: object) -> list[object]:
+    def read(value: object, later: Later) -> list[object]:
         if type(value) is not list and type(value) is not tuple:
             raise Surprise
-        return [item(each) for each in value]
+        return [item(each, later) for each in value]
 
     return read
 
 
-def _refuse(_value: object) -> object:
+def _refuse(_value: object, _later: Later) -> object:
     raise Surprise
 
 
-def _leaf(type_: GraphQLLeafType) -> Code:
+def _leaf(type_: GraphQLLeafType, moment: str) -> Code:
     if isinstance(type_, GraphQLEnumType):
         return _enum(type_)
     if type_ is GraphQLString or type_ is GraphQLID or type_.coerce_output_value is str:
@@ -170,7 +189,7 @@ def _leaf(type_: GraphQLLeafType) -> Code:
     if type_ is GraphQLFloat:
         finite = Code.exactly(float, "{n}isfinite({v})")
         return Code(check=finite.check, names={**finite.names, "isfinite": isfinite})
-    return _scalar(type_)
+    return _scalar(type_, moment)
 
 
 def _enum(type_: GraphQLEnumType) -> Code:
@@ -183,13 +202,13 @@ def _enum(type_: GraphQLEnumType) -> Code:
     return Code("{n}names[{v}._name_]", exactly.check, {**exactly.names, "names": names})
 
 
-def _scalar(type_: GraphQLScalarType) -> Code:
+def _scalar(type_: GraphQLScalarType, moment: str) -> Code:
     """Tell how to read a scalar with functions of its own, which may take anything and give anything."""
     serialize = type_.coerce_output_value
     if serialize is None:
         raise Surprise(f"{type_} can't be written.")
 
-    def read(value: object) -> object:
+    def read(value: object, _later: Later) -> object:
         if value.__class__ not in _VALUES:
             raise Surprise
         result = serialize(value)
@@ -199,6 +218,6 @@ def _scalar(type_: GraphQLScalarType) -> Code:
 
     if serialize is datetime.isoformat:
         # In UTC, the JSON encoder writes the same.
-        result = "({v} if {v}.__class__ is {n}datetime and {v}.tzinfo is {n}utc else {n}read({v}))"
+        result = f"({moment} if " + "{v}.__class__ is {n}datetime and {v}.tzinfo is {n}utc else {n}read({v}, later))"
         return Code(result, names={"datetime": datetime, "utc": UTC, "read": read})
     return Code.call(read)

@@ -1,0 +1,1 @@
+"""Plans: what an operation selects, found out once and compiled, instead of for each object that is shown."""
