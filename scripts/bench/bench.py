@@ -10,7 +10,7 @@ import signal
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,7 +88,7 @@ def peers() -> list[Peer]:
     """Name the servers: those in Python, and those in Node when it is here."""
     python = python_peers()
     try:
-        node = _install_node_peers()
+        node = install_node_peers()
     except Skipped as reason:
         print(f"skipped: graphql-ws, yoga: {reason}")
         return python
@@ -101,23 +101,35 @@ def python_peers() -> list[Peer]:
     return [Peer(name, (sys.executable, str(HERE / "servers.py"), name)) for name in names]
 
 
-def _install_node_peers() -> str:
+def install_node_peers() -> str:
+    """Install what the servers in Node need; gives the program that runs them.
+
+    Raises:
+        Skipped: When they can't run here.
+    """
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:
         raise Skipped("Node is not installed")
-    if not (HERE / "peers" / "node_modules").exists():
-        installed = subprocess.run(
-            [npm, "ci", "--no-audit", "--no-fund"], cwd=HERE / "peers", check=False, capture_output=True
-        )
-        if installed.returncode != 0:
+    peers, installed = HERE / "peers", HERE / "peers" / "node_modules" / ".package-lock.json"
+    if not installed.exists() or installed.stat().st_mtime < (peers / "package-lock.json").stat().st_mtime:
+        done = subprocess.run([npm, "ci", "--no-audit", "--no-fund"], cwd=peers, check=False, capture_output=True)
+        if done.returncode != 0:
             raise Skipped("their packages can't be installed")
     return node
 
 
 @contextmanager
-def serving(peer: Peer) -> Iterator[tuple[int, int]]:
-    """Run a server in a process of its own; give its port and process id."""
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{HERE}", "NODE_ENV": "production"}
+def serving(peer: Peer, settings: Mapping[str, str] | None = None) -> Iterator[tuple[int, int]]:
+    """Run a server in a process of its own; give its port and process id.
+
+    Args:
+        peer: The server.
+        settings: Variables beside those of the environment.
+
+    Raises:
+        Skipped: When it does not start.
+    """
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{HERE}", "NODE_ENV": "production", **(settings or {})}
     process = subprocess.Popen(
         peer.command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment, text=True
     )
@@ -174,8 +186,8 @@ def check_equality(servers: Sequence[Peer]) -> list[Peer]:
     return running
 
 
-def compile_generator(directory: Path) -> Path:
-    """Compile the load generator.
+def compile_generator(directory: Path, name: str = "wsload") -> Path:
+    """Compile a load generator.
 
     Raises:
         SystemExit: Without a C compiler, or without Linux.
@@ -183,8 +195,8 @@ def compile_generator(directory: Path) -> Path:
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if compiler is None or platform.system() != "Linux":
         sys.exit("The load generator needs Linux and a C compiler (Debian, Ubuntu: apt install gcc).")
-    generator = directory / "wsload"
-    subprocess.run([compiler, "-O2", "-o", generator, HERE / "wsload.c"], check=True)
+    generator = directory / name
+    subprocess.run([compiler, "-O2", "-o", generator, HERE / f"{name}.c"], check=True)
     return generator
 
 

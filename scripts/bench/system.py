@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,13 @@ from graphql_api.settings import Settings
 BEGIN, END = "<!-- system: begin -->", "<!-- system: end -->"
 THREADS, FOLLOWERS = 8, 100
 EMAIL, PASSWORD = "bench@example.com", "not a secret"
+SECRET = "x" * 48
 ORCHESTRATOR = Path(sys.executable).parent / "orchestrator"
+SETTINGS = {
+    "LOG_LEVEL": "error",
+    "MAX_CONCURRENT_REFINEMENTS": "1000",
+    "RATE_LIMIT_REFINEMENTS": "100000/minute",
+}
 QUERY = (HERE / "query.graphql").read_text()
 
 LOGIN = """mutation($e: String!, $p: String!) {
@@ -78,15 +84,27 @@ class Site:
 
 
 @contextmanager
-def serving(home: Path) -> Iterator[tuple[int, int]]:
-    """Run an API process on the embedded database; give its port and process id."""
-    environment = {**os.environ, "ORCHESTRATOR_HOME": str(home), "JWT_SECRET": "x" * 48, "LOG_LEVEL": "error"}
-    environment |= {"MAX_CONCURRENT_REFINEMENTS": "1000", "RATE_LIMIT_REFINEMENTS": "100000/minute"}
+def serving(
+    home: Path,
+    settings: Mapping[str, str] = SETTINGS,
+    *,
+    command: Sequence[str] = (str(ORCHESTRATOR),),
+    log: int | None = None,
+) -> Iterator[tuple[int, int]]:
+    """Run an API process on the embedded database; give its port and process id.
+
+    Args:
+        home: Of the database.
+        settings: Variables of its environment.
+        command: What `orchestrator` is run with.
+        log: Where its lines go; where ours go when None.
+    """
+    environment = {**os.environ, "ORCHESTRATOR_HOME": str(home), "JWT_SECRET": SECRET, **settings}
     environment.pop("DATABASE_URL", None)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    command = [str(ORCHESTRATOR), "serve", "--port", str(port)]
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, cwd=home.parent)
+    words = [*command, "serve", "--port", str(port)]
+    process = subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL, stderr=log, cwd=home.parent)
     try:
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
@@ -192,7 +210,7 @@ async def appends(site: Site, seconds: float) -> float:
 
 async def measure(home: Path, url: str, generator: Path, rounds: int, seconds: float) -> list[str]:
     """Measure everything, round by round; gives the lines of the table."""
-    engines = app.make_engines(Settings(), parse_url(url), ("x" * 48,))
+    engines = app.make_engines(Settings(), parse_url(url), (SECRET,))
     await migrations.upgrade(engines.database)
     await users.create(engines.database, email=EMAIL, name="Bench", password=PASSWORD)
     medians, p99s, costs, bare, rates = [], [], [], [], []
