@@ -10,93 +10,40 @@ Usage: .venv/bin/python scripts/bench/queries.py [--quick] [--rounds N] [--secon
 """
 
 import argparse
-import asyncio
+import io
 import json
 import os
 import pstats
+import signal
 import statistics
-import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator, Sequence
+import sysconfig
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import bench
 import httpx
-import psutil
-import system
-from authoring import LIST
-from bench import HERE, Peer, Skipped
-from sqlalchemy import make_url
-
-from graphql_api.identity import users
-from graphql_api.identity.tokens import TokenKeys
-from graphql_api.kit import embedded_postgres, migrations
-from graphql_api.kit.columns import now
-from graphql_api.kit.database import Database, parse_url
-from graphql_api.kit.ids import to_global_id
+from authoring import EDIT, LIST
+from bench import ROOT
+from query_site import CONNECTIONS, OURS, Cost, Running, Site, opened, token_of
 
 BEGIN, END = "<!-- queries -->", "<!-- /queries -->"
-CONNECTIONS = 8
-WORKFLOWS = 300
-WARM_SECONDS = 1.0
-OURS = "product"
 NAMES = {
     OURS: "this product",
     "stock": "Strawberry",
     "bare": "Starlette, no GraphQL",
+    "same": "Strawberry, the same use case",
     "yoga": "GraphQL Yoga (Node)",
 }
 
-SETTINGS = {
-    "ENVIRONMENT": "production",
-    "LOG_LEVEL": "info",
-    "RATE_LIMIT_COST": "1000000000/minute",
-    "RATE_LIMIT_MUTATIONS": "1000000000/minute",
-}
-"""What the product is deployed with, but that nobody reaches the limits, which are counted all the same."""
-
-SEED = """
-INSERT INTO users (id, email, name, roles, created_at)
-    SELECT gen_random_uuid(), 'owner-' || n || '@example.com', 'Owner ' || n, '{USER}', now()
-    FROM generate_series(1, 20) AS n;
-CREATE TEMP TABLE w AS
-    SELECT gen_random_uuid() AS id, gen_random_uuid() AS draft_id, n,
-           CASE WHEN n > :listed THEN ':editor' ELSE ':viewer' END::uuid AS reader
-    FROM generate_series(1, :listed + :edited) AS n;
-INSERT INTO event_logs SELECT id, 0, 0, false, now() FROM w;
-INSERT INTO workflows (id, name, is_archived, created_at, updated_at)
-    SELECT id, 'Workflow ' || n, false, now() - n * interval '1 minute', now() - n * interval '1 minute' FROM w;
-INSERT INTO workflow_members SELECT id, reader, 'EDITOR', now() - interval '1 day' FROM w;
-INSERT INTO workflow_members
-    SELECT w.id, u.id, 'OWNER', now() - right(u.name, 1)::int * interval '1 hour' FROM w, users u
-    WHERE u.name IN ('Owner ' || 1 + w.n % 20, 'Owner ' || 1 + (w.n + 7) % 20);
-INSERT INTO drafts (id, workflow_id, name, status, revision, created_by_id, created_at, updated_at, closed_at)
-    SELECT gen_random_uuid(), id, 'Draft', 'IN_PROGRESS', 1, reader, now(), now(), now() FROM w, generate_series(1, 3)
-    WHERE n % 5 > 0;
-INSERT INTO versions (id, workflow_id, number, draft_id, status, published_by_id, published_at)
-    SELECT gen_random_uuid(), workflow_id, row_number() OVER (PARTITION BY workflow_id), id, 'PUBLISHED',
-           created_by_id, now()
-    FROM drafts;
-INSERT INTO drafts (id, workflow_id, name, status, revision, created_by_id, created_at, updated_at)
-    SELECT draft_id, id, 'Draft', 'IN_PROGRESS', 1, reader, now(), now() FROM w WHERE n % 7 > 0 OR n > :listed;
-INSERT INTO contents SELECT encode(sha256(convert_to('line ' || n, 'UTF8')), 'hex'), 'line ' || n, length('line ' || n)
-    FROM generate_series(1, 20) AS n;
-INSERT INTO draft_files (draft_id, path, from_revision, type, digest, size, updated_at)
-    SELECT d.id, 'file-' || m || '.md', 1, 'MARKDOWN',
-           encode(sha256(convert_to('line ' || m, 'UTF8')), 'hex'), length('line ' || m), now()
-    FROM w JOIN drafts d ON d.id = w.draft_id, generate_series(1, 10) AS m WHERE m <= 3 + n % 8;
-ANALYZE;
-"""
-
 
 @dataclass(frozen=True, slots=True)
-class Rival:
-    """A server that a case is compared with.
+class Asked:
+    """A server that a case is measured with.
 
     Attributes:
         name: Of the server.
@@ -116,251 +63,147 @@ class Case:
     Attributes:
         title: In the table.
         document: The operation.
-        rivals: Whom it is asked beside us.
+        peers: Who is asked beside us.
         expect: A part of each right answer.
-        edits: Whether each connection needs a workflow of its own to edit.
+        edits: Whether each connection has a workflow of its own, whose draft it edits again and again.
     """
 
     title: str
     document: str
-    rivals: tuple[Rival, ...]
+    peers: tuple[Asked, ...]
     expect: str
     edits: bool = False
+
+    @property
+    def servers(self) -> tuple[Asked, ...]:
+        """All that are asked, ours first."""
+        return (Asked(OURS), *self.peers)
+
+    def bodies(self, site: Site, count: int) -> list[str]:
+        """Write what so many connections ask; see httpload.c for `#N`."""
+        query = json.dumps(self.document)
+        if not self.edits:
+            return [f'{{"query":{query}}}']
+        ids = [next(site.unedited) for _ in range(count)]
+        variables = [f'{{"id":"{id_}","revision":#N,"content":"edit #N of {id_}"}}' for id_ in ids]
+        return [f'{{"query":{query},"variables":{each}}}' for each in variables]
+
+    def user(self, site: Site) -> UUID:
+        """Tell who asks."""
+        return site.editor if self.edits else site.viewer
+
+    def load(self, site: Site, server: Running, path: str, seconds: float) -> Cost:
+        """Ask one server."""
+        bodies = self.bodies(site, CONNECTIONS)
+        return site.load(server, path, user=self.user(site), bodies=bodies, expect=self.expect, seconds=seconds)
 
 
 CASES = {
     "typename": Case(
         "`{ __typename }`",
         "{ __typename }",
-        (Rival("stock", at_least=8), Rival("bare", "/typename"), Rival("yoga")),
+        (Asked("stock", at_least=8), Asked("bare", "/typename"), Asked("yoga")),
         '"Query"',
     ),
     "list": Case(
         "50 workflows, each with owner, latest version and the draft's file count",
         LIST,
-        (Rival("stock"), Rival("bare", "/workflows", at_least=1 / 3), Rival("yoga", at_least=1)),
+        (Asked("stock"), Asked("bare", "/workflows", at_least=1 / 3), Asked("yoga", at_least=1)),
         '"nodes":[{',
     ),
+    "edit": Case("an edit of a small file", EDIT, (Asked("same", at_least=5),), '"errors":[]', edits=True),
 }
 
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """What a request costs.
-
-    Attributes:
-        cpu: Microseconds of the server's process.
-        postgres: Microseconds of all of PostgreSQL's processes.
-        rate: Requests a second.
-    """
-
-    cpu: float
-    postgres: float
-    rate: float
+Costs = dict[str, list[Cost]]
+"""What each server's requests cost, in each round."""
 
 
-@dataclass(frozen=True, slots=True)
-class Running:
-    """A server that answers."""
-
-    port: int
-    pid: int
-
-
-@dataclass
-class Site:
-    """A database with workflows, and what is needed to ask about them.
-
-    Attributes:
-        viewer: Who lists workflows.
-        editor: Who edits others, so that what is listed stays as it is.
-        unedited: Global ids of workflows whose draft nobody has edited yet.
-        postmaster: Of PostgreSQL's processes the first.
-    """
-
-    home: Path
-    url: str
-    viewer: UUID
-    editor: UUID
-    unedited: Iterator[str]
-    postmaster: int
-    generator: Path
-    figures: dict[tuple[str, str], list[Cost]] = field(default_factory=dict)
-
-    def token(self, case: Case) -> str:
-        """Sign in whoever asks."""
-        keys = TokenKeys((system.SECRET,))
-        return keys.issue(self.editor if case.edits else self.viewer, now())[0]
-
-    def bodies(self, case: Case, count: int) -> list[str]:
-        """Write requests, one for each connection; see httpload.c for `#N`."""
-        if not case.edits:
-            return [json.dumps({"query": case.document})]
-        variables = '{"id":"%s","revision":#N,"content":"edited #N"}'
-        return [
-            f'{{"query":{json.dumps(case.document)},"variables":{variables % next(self.unedited)}}}'
-            for _ in range(count)
-        ]
-
-    def peers(self) -> list[Peer]:
-        """Name the servers beside the product: those in Python, and the one in Node when it is here."""
-        user = str(self.viewer)
-        python = [
-            Peer(name, (sys.executable, str(HERE / "query_servers.py"), name, user)) for name in ("stock", "bare")
-        ]
-        try:
-            return [*python, Peer("yoga", (bench.install_node_peers(), str(HERE / "peers" / "queries.mjs"), user))]
-        except Skipped as reason:
-            print(f"skipped: yoga: {reason}")
-            return python
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """Tell servers where the database is."""
-        url = make_url(self.url)
-        return {
-            "DATABASE_URL": self.url,
-            "PGHOST": str(url.query["host"]),
-            "PGPORT": str(url.query["port"]),
-            "PGUSER": url.username or "",
-            "PGPASSWORD": url.password or "",
-            "PGDATABASE": url.database or "",
-        }
-
-    def start(self, stack: ExitStack, peers: Sequence[Peer]) -> dict[str, Running]:
-        """Start the product and its peers; they run until the stack ends."""
-        servers = {OURS: Running(*stack.enter_context(system.serving(self.home, SETTINGS, log=subprocess.DEVNULL)))}
-        for peer in peers:
-            try:
-                servers[peer.name] = Running(*stack.enter_context(bench.serving(peer, self.environment)))
-            except Skipped as reason:
-                print(f"skipped: {reason}")
-        return servers
-
-    def postgres_seconds(self) -> float:
-        """Tell how much CPU time PostgreSQL has used."""
-        postmaster = psutil.Process(self.postmaster)
-        return sum(postmaster.cpu_times()[:4]) + sum(sum(child.cpu_times()[:2]) for child in postmaster.children())
-
-    def load(self, case: Case, server: Running, path: str, seconds: float) -> Cost:
-        """Ask one server as fast as it answers."""
-        with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
-            file.write("\n".join(self.bodies(case, CONNECTIONS)))
-            file.flush()
-            command = [self.generator, "--port", str(server.port), "--pid", str(server.pid), "--bodies", file.name]
-            command += ["--path", path, "--token", self.token(case), "--expect", case.expect]
-            command += ["--connections", str(CONNECTIONS), "--warm", str(WARM_SECONDS), "--seconds", str(seconds)]
-            before = self.postgres_seconds()
-            done = subprocess.run(command, check=False, capture_output=True, text=True)
-            used = self.postgres_seconds() - before
-        if done.returncode != 0:
-            sys.exit(done.stderr)
-        measured = json.loads(done.stdout)
-        return Cost(
-            cpu=measured["cpu"] * 1e6 / measured["answers"],
-            postgres=used * 1e6 / measured["all_answers"],
-            rate=measured["answers"] / measured["seconds"],
-        )
-
-
-def asked(case: Case, servers: dict[str, Running]) -> Iterator[tuple[str, str, Running]]:
-    """Give name, path and process of each server that a case is measured with, ours first."""
-    for rival in (Rival(OURS), *case.rivals):
-        if rival.name in servers:
-            yield rival.name, rival.path, servers[rival.name]
-
-
-def check_equality(site: Site, case: Case, servers: dict[str, Running]) -> None:
+def check_equality(site: Site, case: Case, servers: Mapping[str, Running]) -> None:
     """Stop when two servers give different answers, since that would be no comparison."""
     expected: Any = None
-    for name, path, server in asked(case, servers):
-        (body,) = site.bodies(case, 1)
-        headers = {"authorization": f"Bearer {site.token(case)}", "content-type": "application/json"}
-        url = f"http://127.0.0.1:{server.port}{path}"
+    for asked in case.servers:
+        if asked.name not in servers:
+            continue
+        (body,) = case.bodies(site, 1)
+        headers = {"authorization": f"Bearer {token_of(case.user(site))}", "content-type": "application/json"}
+        url = f"http://127.0.0.1:{servers[asked.name].port}{asked.path}"
         answer = httpx.post(url, content=body.replace("#N", "1"), headers=headers, timeout=30)
-        if not answer.is_success or case.expect not in answer.text:
-            sys.exit(f"{NAMES[name]} answers {answer.status_code} {answer.text}")
-        expected = expected or answer.json()
-        if answer.json() != expected:
-            sys.exit(f"{NAMES[name]} gives something else:\n{answer.json()}\ninstead of\n{expected}")
+        given = answer.json() if answer.is_success else answer.text
+        expected = expected or given
+        if given != expected or "data" not in given:
+            sys.exit(f"{NAMES[asked.name]} gives something else:\n{given}\ninstead of\n{expected}")
 
 
-def measure(site: Site, cases: dict[str, Case], rounds: int, seconds: float) -> list[str]:
+def measure(site: Site, cases: Mapping[str, Case], rounds: int, seconds: float) -> dict[str, Costs]:
     """Measure each case on each server, round by round, so that what else the machine does meets all of them."""
-    peers = site.peers()
+    wanted = {asked.name for case in cases.values() for asked in case.servers}
+    peers = [peer for peer in site.peers() if peer.name in wanted]
+    costs: dict[str, Costs] = {key: {} for key in cases}
     for number in range(rounds):
         with ExitStack() as stack:
             servers = site.start(stack, peers)
             for key, case in cases.items():
                 if number == 0:
                     check_equality(site, case, servers)
-                for name, path, server in asked(case, servers):
-                    site.figures.setdefault((key, name), []).append(site.load(case, server, path, seconds))
+                for asked in case.servers:
+                    if asked.name in servers:
+                        cost = case.load(site, servers[asked.name], asked.path, seconds)
+                        costs[key].setdefault(asked.name, []).append(cost)
         print(f"round {number + 1} of {rounds} is done")
-    return [line for key, case in cases.items() for line in ("", *table(case, key, site.figures))]
+    return costs
 
 
-def table(case: Case, key: str, figures: dict[tuple[str, str], list[Cost]]) -> list[str]:
-    """Write the table of a case."""
-    ours = figures[key, OURS]
-    lines = [
-        f"| {case.title} | CPU | times ours (lowest to highest) | target | CPU of PostgreSQL | requests/s |",
-        "|---|---:|---|---|---:|---:|",
-    ]
-    for rival in (Rival(OURS), *case.rivals):
-        if (key, rival.name) not in figures:
+def table(case: Case, costs: Costs) -> Iterator[str]:
+    """Write the lines of a case."""
+    yield f"| {case.title} | CPU | times ours (lowest to highest) | target | CPU of PostgreSQL | requests/s |"
+    yield "|---|---:|---|---|---:|---:|"
+    for asked in case.servers:
+        if asked.name not in costs:
             continue
-        costs = figures[key, rival.name]
-        ratios = [theirs.cpu / mine.cpu for theirs, mine in zip(costs, ours, strict=True)]
-        middle = f"{statistics.median(ratios):.2f}"
-        shown = "" if rival.name == OURS else f"**{middle}** ({min(ratios):.2f} to {max(ratios):.2f})"
+        own = costs[asked.name]
+        ratios = [theirs.cpu / ours.cpu for theirs, ours in zip(own, costs[OURS], strict=False)]
         cpu, postgres, rate = (
-            statistics.median(getattr(cost, name) for cost in costs) for name in ("cpu", "postgres", "rate")
+            statistics.median(each) for each in zip(*((c.cpu, c.postgres, c.rate) for c in own), strict=True)
         )
-        lines.append(
-            f"| {NAMES[rival.name]} | {cpu:,.0f} µs | {shown} | {verdict(ratios, rival.at_least)} "
-            f"| {postgres:,.0f} µs | {rate:,.0f} |"
-        )
-    return lines
+        compared = "" if asked.name == OURS else span(ratios)
+        target = "" if asked.at_least is None else verdict(statistics.median(ratios), asked.at_least)
+        yield f"| {NAMES[asked.name]} | {cpu:,.0f} µs | {compared} | {target} | {postgres:,.0f} µs | {rate:,.0f} |"
 
 
-def verdict(ratios: Sequence[float], at_least: float | None) -> str:
+def span(ratios: Sequence[float]) -> str:
+    """Write the median of ratios, with the lowest and the highest."""
+    low, middle, high = (f"{ratio:.2f}" for ratio in (min(ratios), statistics.median(ratios), max(ratios)))
+    return f"**{middle}** ({low} to {high})"
+
+
+def verdict(ratio: float, at_least: float) -> str:
     """Say what a ratio has to be, and whether it is."""
-    if at_least is None:
-        return ""
-    return f"{at_least:.3g} or more: {'met' if statistics.median(ratios) >= at_least else 'missed'}"
-
-
-async def seed(url: str, edited: int) -> tuple[UUID, UUID, list[str], int]:
-    """Fill the database; give who lists, who edits, what they edit, and PostgreSQL's first process."""
-    database = Database(parse_url(url))
-    await migrations.upgrade(database)
-    viewer, editor = [
-        await users.create(database, email=f"{name}@example.com", name=name, password="not a secret")  # noqa: S106 - of a throw-away database
-        for name in ("Viewer", "Editor")
-    ]
-    statements = SEED
-    values = {":viewer": viewer.id, ":editor": editor.id, ":listed": WORKFLOWS, ":edited": edited}
-    for name, value in values.items():
-        statements = statements.replace(name, str(value))
-    connection = await database.connect()
-    await connection.execute(statements)
-    rows = await connection.fetch("SELECT id FROM w WHERE n > $1", WORKFLOWS)
-    postmaster = psutil.Process(await connection.fetchval("SELECT pg_backend_pid()")).ppid()
-    await connection.close()
-    await database.close()
-    return viewer.id, editor.id, [to_global_id("Workflow", row["id"]) for row in rows], postmaster
+    return f"{at_least:.2g} or more: {'met' if ratio >= at_least else '**missed**'}"
 
 
 def profile(site: Site, case: Case, seconds: float) -> None:
     """Print where the product's time goes while it answers a case; the profiler itself makes it slower."""
     file = site.home.parent / "profile"
-    command = (sys.executable, "-m", "cProfile", "-o", str(file), str(system.ORCHESTRATOR))
-    with system.serving(site.home, SETTINGS, log=subprocess.DEVNULL, command=command) as (port, pid):
-        cost = site.load(case, Running(port, pid), "/graphql", seconds)
-    print(f"{case.title}: {cost.cpu:,.0f} µs a request under the profiler")
+    file.unlink(missing_ok=True)
+    with site.profiling(file) as server:
+        case.load(site, server, "/graphql", min(seconds, 1.0))
+        os.kill(server.pid, signal.SIGUSR1)
+        cost = case.load(site, server, "/graphql", seconds)
+        os.kill(server.pid, signal.SIGUSR2)
+        deadline = time.monotonic() + 10
+        while not file.exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
+    print(f"{case.title}: {cost.cpu:,.0f} µs a request under the profiler, {cost.rate:,.0f} requests a second")
+    report = io.StringIO()
     for order in ("tottime", "cumulative"):
-        pstats.Stats(str(file)).strip_dirs().sort_stats(order).print_stats(45)
+        pstats.Stats(str(file), stream=report).sort_stats(order).print_stats(50)
+    print(report.getvalue().replace(f"{sysconfig.get_path('purelib')}/", "").replace(f"{ROOT}/", ""))
+
+
+def write(page: Path, text: str) -> None:
+    """Put the tables between their markers."""
+    head, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
+    page.write_text(f"{head}{BEGIN}\n{text}\n{END}{rest.partition(END)[2]}", encoding="utf-8")
 
 
 def main() -> None:
@@ -371,36 +214,25 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3.0, help="how long each measurement lasts (3)")
     parser.add_argument("--case", choices=CASES, help="only this one")
     parser.add_argument("--profile", action="store_true", help="prints where the product's own time goes instead")
-    parser.add_argument("--write", type=Path, help="a Markdown file with the markers of this table")
+    parser.add_argument("--write", type=Path, help="a Markdown file with the markers of these tables")
     options = parser.parse_args()
     rounds, seconds = (2, 0.5) if options.quick else (options.rounds, options.seconds)
     cases = {options.case: CASES[options.case]} if options.case else CASES
-    with tempfile.TemporaryDirectory() as directory:
-        home = Path(directory) / "home"
-        generator = bench.compile_generator(Path(directory), "httpload")
-        with embedded_postgres.start(home) as server:
-            url = server.url()
-            viewer, editor, edited, postmaster = asyncio.run(seed(url, 2 * (CONNECTIONS * rounds + 1)))
-            site = Site(home, url, viewer, editor, iter(edited), postmaster, generator)
-            if options.profile:
-                for case in cases.values():
-                    profile(site, case, seconds)
-            else:
-                lines = measure(site, cases, rounds, seconds)
-        embedded_postgres.remove(home)
-    if options.profile:
-        return
-    words = " ".join(f" {word}" for word in sys.argv[1:])
+    with opened(edited=CONNECTIONS * 2 * (rounds + 1)) as site:
+        if options.profile:
+            for case in cases.values():
+                profile(site, case, seconds)
+            return
+        costs = measure(site, cases, rounds, seconds)
+    words = "".join(f" {word}" for word in sys.argv[1:])
     made = (
         f"Made by `scripts/bench/queries.py{words}`: {rounds} rounds of {seconds:g} s, {CONNECTIONS} connections, "
         f"{os.cpu_count()} cores for everything, PostgreSQL 18 embedded, durable commits; medians."
     )
-    text = "\n".join([made, *lines])
+    text = "\n".join([made, *(line for key, case in cases.items() for line in ("", *table(case, costs[key])))])
     print(text)
     if options.write:
-        page = options.write.read_text(encoding="utf-8")
-        head, _, rest = page.partition(BEGIN)
-        options.write.write_text(f"{head}{BEGIN}\n{text}\n{END}{rest.partition(END)[2]}", encoding="utf-8")
+        write(options.write, text)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The servers in Python that queries are compared with: `query_servers.py stock|bare USER`; prints its port.
 
-Both read the tables of `DATABASE_URL`, as the user of that id: neither asks who the caller is.
+Both read the tables of `DATABASE_URL` as the user of that id, whoever the caller is.
 """
 
 import os
@@ -248,14 +248,12 @@ def bare(url: str, user_id: UUID) -> ASGIApp:
 _SERVERS: dict[str, Callable[[str, UUID], ASGIApp]] = {"stock": stock, "bare": bare}
 
 
-def main() -> None:
-    """Serve until the process is ended."""
-    make, user_id = _SERVERS[sys.argv[1]], UUID(sys.argv[2])
+def serve(application: ASGIApp) -> None:
+    """Print a port, and answer there until the process is ended."""
     listening = socket.create_server(("127.0.0.1", 0), backlog=2048)
-    config = uvicorn.Config(make(os.environ["DATABASE_URL"], user_id), log_level="error", access_log=False)
     print(listening.getsockname()[1], flush=True)
-    uvicorn.Server(config).run(sockets=[listening])
+    uvicorn.Server(uvicorn.Config(application, log_level="error", access_log=False)).run(sockets=[listening])
 
 
 if __name__ == "__main__":
-    main()
+    serve(_SERVERS[sys.argv[1]](os.environ["DATABASE_URL"], UUID(sys.argv[2])))
