@@ -30,6 +30,7 @@ import httpx
 from authoring import EDIT, LIST
 from bench import ROOT
 from query_site import CONNECTIONS, OURS, Cost, Running, Site, opened, token_of
+from report import picture, verdict
 
 BEGIN, END = "<!-- queries -->", "<!-- /queries -->"
 NAMES = {
@@ -142,6 +143,10 @@ def measure(site: Site, cases: Mapping[str, Case], rounds: int, seconds: float) 
     for number in range(rounds):
         with ExitStack() as stack:
             servers = site.start(stack, peers)
+            if number == 0:
+                peers = [peer for peer in peers if peer.name in servers]
+            elif len(servers) <= len(peers):
+                sys.exit("a server that was there does not start again")
             for key, case in cases.items():
                 if number == 0:
                     check_equality(site, case, servers)
@@ -160,25 +165,22 @@ def table(case: Case, costs: Costs) -> Iterator[str]:
     for asked in case.servers:
         if asked.name not in costs:
             continue
-        own = costs[asked.name]
-        ratios = [theirs.cpu / ours.cpu for theirs, ours in zip(own, costs[OURS], strict=False)]
-        cpu, postgres, rate = (
-            statistics.median(each) for each in zip(*((c.cpu, c.postgres, c.rate) for c in own), strict=True)
-        )
+        cpu, postgres, rate = map(statistics.median, zip(*map(Cost.figures, costs[asked.name]), strict=True))
+        ratios = times_ours(costs, asked.name)
         compared = "" if asked.name == OURS else span(ratios)
-        target = "" if asked.at_least is None else verdict(statistics.median(ratios), asked.at_least)
+        target = verdict(statistics.median(ratios), at_least=asked.at_least)
         yield f"| {NAMES[asked.name]} | {cpu:,.0f} µs | {compared} | {target} | {postgres:,.0f} µs | {rate:,.0f} |"
+
+
+def times_ours(costs: Costs, name: str) -> list[float]:
+    """Compare the CPU time of a server with ours, round by round."""
+    return [theirs.cpu / ours.cpu for theirs, ours in zip(costs[name], costs[OURS], strict=True)]
 
 
 def span(ratios: Sequence[float]) -> str:
     """Write the median of ratios, with the lowest and the highest."""
     low, middle, high = (f"{ratio:.2f}" for ratio in (min(ratios), statistics.median(ratios), max(ratios)))
     return f"**{middle}** ({low} to {high})"
-
-
-def verdict(ratio: float, at_least: float) -> str:
-    """Say what a ratio has to be, and whether it is."""
-    return f"{at_least:.2g} or more: {'met' if ratio >= at_least else '**missed**'}"
 
 
 def profile(site: Site, case: Case, seconds: float) -> None:
@@ -200,10 +202,18 @@ def profile(site: Site, case: Case, seconds: float) -> None:
     print(report.getvalue().replace(f"{sysconfig.get_path('purelib')}/", "").replace(f"{ROOT}/", ""))
 
 
-def write(page: Path, text: str) -> None:
-    """Put the tables between their markers."""
+def write(page: Path, text: str, costs: Mapping[str, Costs]) -> None:
+    """Put the tables between their markers, and the picture beside the page."""
     head, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
     page.write_text(f"{head}{BEGIN}\n{text}\n{END}{rest.partition(END)[2]}", encoding="utf-8")
+    bars = {
+        CASES[key].title.strip("`"): [
+            (NAMES[name], statistics.median(times_ours(each, name)), name == OURS) for name in each
+        ]
+        for key, each in costs.items()
+    }
+    title = "CPU time of a request, as a multiple of this product's"
+    (page.parent / "images" / "queries.svg").write_text(picture(title, bars), encoding="utf-8")
 
 
 def main() -> None:
@@ -232,7 +242,7 @@ def main() -> None:
     text = "\n".join([made, *(line for key, case in cases.items() for line in ("", *table(case, costs[key])))])
     print(text)
     if options.write:
-        write(options.write, text)
+        write(options.write, text, costs)
 
 
 if __name__ == "__main__":

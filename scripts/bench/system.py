@@ -28,6 +28,7 @@ import bench
 import httpx
 from bench import HERE, ROOT
 from clockwork import BATCH, RATE
+from report import verdict
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
@@ -233,17 +234,23 @@ async def measure(home: Path, url: str, generator: Path, rounds: int, seconds: f
         "PostgreSQL 18 embedded, durable commits; medians (lowest to highest)."
     )
     journey = f"runtime's frame to {2 * THREADS} subscribers of two replicas, {THREADS * RATE} events/s"
-    return [
-        made,
-        "",
-        "| what | measured |",
-        "|---|---|",
-        f"| {journey}, median | {_range(medians, 'ms')} |",
-        f"| the same, 99 of 100 | {_range(p99s, 'ms')} |",
-        f"| CPU of a delivery when {FOLLOWERS} follow one log | {_range(costs, 'µs')} |",
-        f"| the same, of the delivery path alone | {_range(bare, 'µs')}: {ratio:.2f} of the whole |",
-        f"| events appended to {THREADS} logs in batches of {BATCH} | {_range(rates, 'a second')} |",
+    median = statistics.median
+    rows = [
+        (f"{journey}, median", _range(medians, "ms"), verdict(median(medians), at_most=5)),
+        ("the same, 99 of 100", _range(p99s, "ms"), verdict(median(p99s), at_most=25)),
+        (f"CPU of a delivery when {FOLLOWERS} follow one log", _range(costs, "µs"), ""),
+        (
+            "the same, of the delivery path alone",
+            f"{_range(bare, 'µs')}: {ratio:.2f} of the whole",
+            verdict(ratio, at_least=0.7),
+        ),
+        (
+            f"events appended to {THREADS} logs in batches of {BATCH}",
+            _range(rates, "a second"),
+            verdict(median(rates), at_least=10_000),
+        ),
     ]
+    return [made, "", "| what | measured | target |", "|---|---|---|", *(f"| {' | '.join(row)} |" for row in rows)]
 
 
 def _range(figures: Sequence[float], unit: str) -> str:
