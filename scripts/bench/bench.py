@@ -24,6 +24,7 @@ from websockets.typing import Subprotocol
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 OURS, BASE = "product", "strawberry"
+NODE_PEERS = ("ws", "graphql-ws", "yoga")
 COMPARED_MESSAGES = 40
 CHECKED_LOG = "00000010-0000-4000-8000-999999999999"
 
@@ -82,6 +83,13 @@ CASES = (
     ),
     Case("CPU of an event, 1 subscriber", ("--connections", "1"), "cpu", "µs"),
     Case("CPU of an event, 100 of one log", ("--connections", "100"), "cpu", "µs"),
+    Case(
+        "latency of 99 of 100 events, 100 subscribers of 100 logs with 20 events/s each",
+        ("--connections", "100", "--paced"),
+        "latency",
+        "ms",
+        {"relay": 1},
+    ),
     Case("1000 subscribes", ("--connections", "1000", "--idle"), "subscribe", "s", {BASE: 4}),
     Case("memory of an idle subscription", ("--connections", "1000", "--idle"), "memory", "KB", {BASE: 1 / 0.6}),
 )
@@ -93,6 +101,8 @@ def figure(case: Case, measured: dict[str, Any]) -> float:
         return float(measured["messages"] / measured["seconds"])
     if case.measure == "cpu":
         return float(measured["cpu"] * 1e6 / measured["messages"])
+    if case.measure == "latency":
+        return float(measured["latency_99"] / 1e3)
     if case.measure == "subscribe":
         return float(measured["subscribe_seconds"])
     return float(measured["memory_kilobytes"] / 1000)
@@ -104,9 +114,9 @@ def peers() -> list[Peer]:
     try:
         node = install_node_peers()
     except Skipped as reason:
-        print(f"skipped: graphql-ws, yoga: {reason}")
+        print(f"skipped: {', '.join(NODE_PEERS)}: {reason}")
         return python
-    return [*python, *(Peer(name, (node, str(HERE / "peers" / f"{name}.mjs"))) for name in ("graphql-ws", "yoga"))]
+    return [*python, *(Peer(name, (node, str(HERE / "peers" / f"{name}.mjs"))) for name in NODE_PEERS)]
 
 
 def python_peers() -> list[Peer]:
@@ -160,9 +170,8 @@ def serving(peer: Peer, settings: Mapping[str, str] | None = None) -> Iterator[t
 def load(generator: Path, port: int, pid: int, options: Sequence[str], seconds: float) -> dict[str, Any]:
     """Run the load generator against a server."""
     command = [generator, "--port", str(port), "--pid", str(pid), "--query", HERE / "query.graphql", *options]
-    done = subprocess.run(
-        [*command, "--warm", "0.5", "--seconds", str(seconds)], check=False, capture_output=True, text=True
-    )
+    command += ["--warm", str(min(0.5, seconds / 2)), "--seconds", str(seconds)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
     if done.returncode != 0:
         raise Skipped(done.stderr.strip())
     measured: dict[str, Any] = json.loads(done.stdout)

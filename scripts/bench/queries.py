@@ -219,16 +219,17 @@ def write(page: Path, text: str, costs: Mapping[str, Costs]) -> None:
 def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="two short rounds, to see that it works")
+    parser.add_argument("--quick", action="store_true", help="one short round, to see that it works")
     parser.add_argument("--rounds", type=int, default=5, help="how often everything is measured (5)")
     parser.add_argument("--seconds", type=float, default=3.0, help="how long each measurement lasts (3)")
     parser.add_argument("--case", choices=CASES, help="only this one")
     parser.add_argument("--profile", action="store_true", help="prints where the product's own time goes instead")
     parser.add_argument("--write", type=Path, help="a Markdown file with the markers of these tables")
     options = parser.parse_args()
-    rounds, seconds = (2, 0.5) if options.quick else (options.rounds, options.seconds)
+    rounds, seconds = (1, 1.0) if options.quick else (options.rounds, options.seconds)
     cases = {options.case: CASES[options.case]} if options.case else CASES
-    with opened(edited=CONNECTIONS * 2 * (rounds + 1)) as site:
+    editors = sum(len(case.servers) for case in cases.values() if case.edits)
+    with opened(edited=editors * CONNECTIONS * (rounds + 1)) as site:
         if options.profile:
             for case in cases.values():
                 profile(site, case, seconds)

@@ -16,6 +16,7 @@ _NAMES = {
     "product-asgi": "this product, plain ASGI sends",
     "strawberry": "Strawberry",
     "relay": "Starlette, no GraphQL",
+    "ws": "ws, no GraphQL (Node)",
     "graphql-ws": "graphql-ws, graphql-js (Node)",
     "yoga": "GraphQL Yoga (Node)",
 }

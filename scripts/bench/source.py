@@ -1,6 +1,11 @@
-"""The events that all servers of the benchmark send: nine in ten of 300 bytes, one in ten of 4 KB."""
+"""The events that all servers of the benchmark send: nine in ten of 300 bytes, one in ten of 4 KB.
+
+A log's id tells what it is: its first seven digits for how many subscribers the server waits before it goes on, and the
+eighth, when it is 1, that its events come at an even rate, each named after the moment at which it was sent.
+"""
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
@@ -15,16 +20,30 @@ Made = TypeVar("Made")
 
 _BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
 _BATCH, _WINDOW = 32, 1024
+_PACE_SECONDS = 0.05
+_SLOTS = 100
+"""Logs with an even rate have their turns one after the other."""
 
 
-def stored_event(subject: UUID, sequence: int) -> StoredEvent:
-    """Make the event of a position; every server makes the same."""
+def stored_event(subject: UUID, sequence: int, name: str | None = None) -> StoredEvent:
+    """Make the event of a position; every server makes the same.
+
+    Args:
+        subject: Of the log.
+        sequence: The position.
+        name: Of the message or the call; one that follows from the position when None.
+    """
     occurred_at = _BEGINNING + timedelta(seconds=sequence)
     if sequence % 10 == 0:
-        payload = {"message_id": f"message-{sequence}", "agent": "writer", "role": "ASSISTANT", "text": "word " * 800}
+        payload = {
+            "message_id": name or f"message-{sequence}",
+            "agent": "writer",
+            "role": "ASSISTANT",
+            "text": "word " * 800,
+        }
         return StoredEvent(subject, sequence, "AgentMessageCompleted", payload, occurred_at, is_terminal=False)
     call = {
-        "tool_call_id": f"call-{sequence}",
+        "tool_call_id": name or f"call-{sequence}",
         "agent": None,
         "name": "search",
         "status": "SUCCEEDED",
@@ -91,14 +110,29 @@ class Topics(Generic[Made]):
         self._start = asyncio.Event()
 
     async def batches(self, subject: str) -> AsyncGenerator[Sequence[Made]]:
-        """Follow a log, whose first seven digits tell how many subscribers the server waits for."""
-        topic = self._topics.setdefault(subject, Topic(UUID(subject), self._make, self._start))
+        """Follow a log."""
         self._subscribers += 1
         if self._subscribers >= int(subject[:7]):
             self._start.set()
-        async with aclosing(topic.batches()) as batches:
+        if subject[7] == "1":
+            following = self._paced(subject)
+        else:
+            following = self._topics.setdefault(subject, Topic(UUID(subject), self._make, self._start)).batches()
+        async with aclosing(following) as batches:
             async for batch in batches:
                 yield batch
+
+    async def _paced(self, subject: str) -> AsyncGenerator[Sequence[Made]]:
+        """Follow a log that has one subscriber, and its events at an even rate."""
+        log, sequence = UUID(subject), 1
+        yield [self._make(stored_event(log, sequence))]
+        await self._start.wait()
+        due = time.monotonic() + int(subject[-6:]) % _SLOTS / _SLOTS * _PACE_SECONDS
+        while True:
+            due += _PACE_SECONDS
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+            sequence += 1
+            yield [self._make(stored_event(log, sequence, str(time.monotonic_ns())))]
 
     async def follow(self, subject: str) -> AsyncGenerator[Made]:
         """Follow a log event by event."""

@@ -4,8 +4,10 @@
  *
  *   wsload --port 8000 --pid 123 --query query.graphql --connections 100 [--distinct | --idle] --warm 0.5 --seconds 2
  *
- * --distinct gives each connection a log of its own, --log the id of one log to all; --token signs in; --idle subscribes to logs that send one event and no more, and ends
- * once everybody has it. Prints one JSON object. Linux only: epoll, /proc.
+ * --distinct gives each connection a log of its own, --log the id of one log to all; --token signs in; --idle subscribes
+ * to logs that send one event and no more, and ends once everybody has it; --paced gives each connection a log whose
+ * events come at an even rate and are named after the moment at which they were sent, and measures how long they took.
+ * Prints one JSON object. Linux only: epoll, /proc.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -23,13 +25,14 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MAX_OPENING = 64, READ_BYTES = 1 << 18, HEAD_BYTES = 96, MAX_EVENTS = 128, GIVE_UP_SECONDS = 30 };
+enum { MAX_OPENING = 64, READ_BYTES = 1 << 18, HEAD_BYTES = 512,
+       MAX_LATENCIES = 1 << 20, MAX_EVENTS = 128, GIVE_UP_SECONDS = 30 };
 enum opcode { OP_TEXT = 1, OP_CLOSE = 8, OP_PING = 9, OP_PONG = 10 };
 enum state { SHAKING_HANDS, WAITING_FOR_ACK, SUBSCRIBED, RUNNING };
 
 struct options {
     int port, pid, connections;
-    bool distinct, idle;
+    bool distinct, idle, paced;
     double warm, seconds;
     const char *query_file, *log, *token;
 };
@@ -53,6 +56,8 @@ static char *query_json;
 static int opening, running;
 static bool measuring;
 static uint64_t messages, bytes;
+static double latencies[MAX_LATENCIES]; /* in microseconds */
+static size_t latency_count;
 
 static void die(const char *reason) {
     fprintf(stderr, "wsload: %s\n", reason);
@@ -138,14 +143,37 @@ static void subscribe(struct connection *c) {
     static char message[1 << 17];
     /* The first digits tell the server for how many subscribers it waits before it goes on; see source.py. */
     char log[64];
-    snprintf(log, sizeof log, "%07d0-0000-4000-8000-%012d", options.idle ? 9999999 : options.connections,
-             options.distinct || options.idle ? c->index : 0);
+    snprintf(log, sizeof log, "%07d%d-0000-4000-8000-%012d", options.idle ? 9999999 : options.connections,
+             options.paced, options.distinct || options.idle || options.paced ? c->index : 0);
     int length = snprintf(message, sizeof message,
                           "{\"id\":\"7d9f0c1e-%d\",\"type\":\"subscribe\",\"payload\":{\"query\":\"%s\",\"variables\":"
                           "{\"proposalId\":\"%s\"},\"operationName\":\"Run\"}}",
                           c->index, query_json, options.log ? options.log : log);
     send_frame(c->fd, OP_TEXT, message, (size_t)length);
     c->state = SUBSCRIBED;
+}
+
+/* Notes how long ago an event was sent; its name tells. */
+static void note_latency(struct connection *c) {
+    const char *names[] = {"\"toolCallId\":\"", "\"messageId\":\""};
+    for (int i = 0; i < 2; i++) {
+        char *name = memmem(c->head, c->head_length, names[i], strlen(names[i]));
+        if (!name) continue;
+        double sent = strtod(name + strlen(names[i]), NULL) / 1e9;
+        if (latency_count < MAX_LATENCIES) latencies[latency_count++] = (now() - sent) * 1e6;
+        return;
+    }
+    die("an event does not say when it was sent");
+}
+
+static int by_size(const void *one, const void *other) {
+    double difference = *(const double *)one - *(const double *)other;
+    return difference < 0 ? -1 : difference > 0;
+}
+
+/* Finds the latency that this share of all does not exceed. */
+static double latency_at(double share) {
+    return latency_count ? latencies[(size_t)(share * (double)(latency_count - 1))] : 0;
 }
 
 static void on_message(struct connection *c, uint64_t length) {
@@ -172,6 +200,7 @@ static void on_message(struct connection *c, uint64_t length) {
     if (measuring) {
         messages++;
         bytes += length;
+        if (options.paced) note_latency(c);
     }
 }
 
@@ -257,6 +286,7 @@ static void read_options(int count, char **words) {
         const char *name = words[i];
         if (!strcmp(name, "--distinct")) options.distinct = true;
         else if (!strcmp(name, "--idle")) options.idle = true;
+        else if (!strcmp(name, "--paced")) options.paced = true;
         else if (i + 1 >= count) die("an option has no value");
         else if (!strcmp(name, "--port")) options.port = atoi(words[++i]);
         else if (!strcmp(name, "--pid")) options.pid = atoi(words[++i]);
@@ -304,12 +334,13 @@ int main(int count, char **words) {
             done = true;
         }
     }
+    qsort(latencies, latency_count, sizeof *latencies, by_size);
     uint64_t least = UINT64_MAX;
     for (int i = 0; i < options.connections; i++)
         if (connections[i].messages < least) least = connections[i].messages;
     printf("{\"subscribe_seconds\":%.4f,\"subscribe_cpu\":%.4f,\"memory_kilobytes\":%ld,\"seconds\":%.4f,\"messages\":%lu,"
-           "\"bytes\":%lu,\"cpu\":%.4f,\"least_messages\":%lu}\n",
+           "\"bytes\":%lu,\"cpu\":%.4f,\"least_messages\":%lu,\"latency_50\":%.1f,\"latency_99\":%.1f}\n",
            subscribed - began, subscribe_cpu, server_memory() - memory_before, measuring ? measured : 0, messages, bytes,
-           measuring ? cpu : 0, least);
+           measuring ? cpu : 0, least, latency_at(0.5), latency_at(0.99));
     return 0;
 }

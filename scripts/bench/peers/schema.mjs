@@ -23,7 +23,10 @@ const BEGINNING = Date.UTC(2026, 0, 1);
 const BATCH = 32;
 const WINDOW = 1024;
 
-function makeEvent(subject, sequence) {
+const PACE_MS = 50;
+const SLOTS = 100;
+
+function makeEvent(subject, sequence, name) {
   const key = Buffer.alloc(24);
   key.write(subject.replaceAll('-', ''), 'hex');
   key.writeBigUInt64BE(BigInt(sequence), 16);
@@ -31,14 +34,14 @@ function makeEvent(subject, sequence) {
   const cursor = key.toString('base64').replaceAll('+', '-').replaceAll('/', '_');
   if (sequence % 10 === 0) {
     const text = 'word '.repeat(800);
-    return { __typename: 'AgentMessageCompleted', cursor, sequence, occurredAt, messageId: `message-${sequence}`, agent: 'writer', role: 'ASSISTANT', text };
+    return { __typename: 'AgentMessageCompleted', cursor, sequence, occurredAt, messageId: name ?? `message-${sequence}`, agent: 'writer', role: 'ASSISTANT', text };
   }
-  return { __typename: 'ToolCallFinished', cursor, sequence, occurredAt, toolCallId: `call-${sequence}`, agent: null, name: 'search', status: 'SUCCEEDED', output: 'x'.repeat(60) };
+  return { __typename: 'ToolCallFinished', cursor, sequence, occurredAt, toolCallId: name ?? `call-${sequence}`, agent: null, name: 'search', status: 'SUCCEEDED', output: 'x'.repeat(60) };
 }
 
 const turn = () => new Promise((resolve) => setImmediate(resolve));
+const sleep = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
-const topics = new Map();
 let subscribers = 0;
 let start;
 const started = new Promise((resolve) => { start = resolve; });
@@ -48,9 +51,10 @@ class Topic {
   first = 1;
   positions = new Map();
 
-  constructor(subject) {
+  constructor(subject, make) {
     this.subject = subject;
-    this.made = [makeEvent(subject, 1)];
+    this.make = make;
+    this.made = [make(makeEvent(subject, 1))];
   }
 
   async *follow() {
@@ -60,7 +64,7 @@ class Topic {
     try {
       for (;;) {
         while (position < this.first + this.made.length) {
-          yield { proposalEvents: this.made[position - this.first] };
+          yield this.made[position - this.first];
           position += 1;
         }
         this.positions.set(me, position);
@@ -78,19 +82,39 @@ class Topic {
     this.made.splice(0, slowest - this.first);
     this.first = Math.max(this.first, slowest);
     const following = this.first + this.made.length;
-    for (let i = 0; i < BATCH; i += 1) this.made.push(makeEvent(this.subject, following + i));
+    for (let i = 0; i < BATCH; i += 1) this.made.push(this.make(makeEvent(this.subject, following + i)));
   }
 }
 
-export const rootValue = {
-  // The first seven digits of a log tell how many subscribers the server waits for.
-  proposalEvents({ proposalId }) {
-    if (!topics.has(proposalId)) topics.set(proposalId, new Topic(proposalId));
+// A log that has one subscriber, and its events at an even rate, each named after the moment at which it was sent.
+async function* paced(subject, make) {
+  let sequence = 1;
+  yield make(makeEvent(subject, sequence));
+  await started;
+  let due = performance.now() + ((Number(subject.slice(-6)) % SLOTS) / SLOTS) * PACE_MS;
+  for (;;) {
+    due += PACE_MS;
+    await sleep(Math.max(0, due - performance.now()));
+    sequence += 1;
+    yield make(makeEvent(subject, sequence, String(process.hrtime.bigint())));
+  }
+}
+
+// Follows a log, whose id tells what it is: see source.py. What `make` makes of an event is the same for all subscribers.
+export function follower(make) {
+  const topics = new Map();
+  return (subject) => {
     subscribers += 1;
-    if (subscribers >= Number(proposalId.slice(0, 7))) start();
-    return topics.get(proposalId).follow();
-  },
-};
+    if (subscribers >= Number(subject.slice(0, 7))) start();
+    if (subject[7] === '1') return paced(subject, make);
+    if (!topics.has(subject)) topics.set(subject, new Topic(subject, make));
+    return topics.get(subject).follow();
+  };
+}
+
+const follow = follower((event) => ({ proposalEvents: event }));
+
+export const rootValue = { proposalEvents: ({ proposalId }) => follow(proposalId) };
 
 export function listen(server) {
   server.listen({ host: '127.0.0.1', port: 0, backlog: 2048 }, () => console.log(server.address().port));
