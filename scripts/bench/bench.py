@@ -167,9 +167,9 @@ def serving(peer: Peer, settings: Mapping[str, str] | None = None) -> Iterator[t
         process.wait()
 
 
-def load(generator: Path, port: int, pid: int, options: Sequence[str], seconds: float) -> dict[str, Any]:
+def load(generator: Sequence[str], port: int, pid: int, options: Sequence[str], seconds: float) -> dict[str, Any]:
     """Run the load generator against a server."""
-    command = [generator, "--port", str(port), "--pid", str(pid), "--query", HERE / "query.graphql", *options]
+    command = [*generator, "--port", str(port), "--pid", str(pid), "--query", str(HERE / "query.graphql"), *options]
     command += ["--warm", str(min(0.5, seconds / 2)), "--seconds", str(seconds)]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     if done.returncode != 0:
@@ -209,21 +209,17 @@ def check_equality(servers: Sequence[Peer]) -> list[Peer]:
     return running
 
 
-def compile_generator(directory: Path, name: str = "wsload") -> Path:
-    """Compile a load generator.
-
-    Raises:
-        SystemExit: Without a C compiler, or without Linux.
-    """
+def load_generator(directory: Path, name: str) -> list[str]:
+    """Compile a load generator; gives the command that runs it, or its slower twin where there is no C compiler."""
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if compiler is None or platform.system() != "Linux":
-        sys.exit("The load generator needs Linux and a C compiler (Debian, Ubuntu: apt install gcc).")
-    generator = directory / name
-    subprocess.run([compiler, "-O2", "-o", generator, HERE / f"{name}.c"], check=True)
-    return generator
+        print(f"{name}.py asks, and takes much CPU time: {name}.c needs Linux and a C compiler (apt install gcc)")
+        return [sys.executable, str(HERE / f"{name}.py")]
+    subprocess.run([compiler, "-O2", "-o", directory / name, HERE / f"{name}.c"], check=True)
+    return [str(directory / name)]
 
 
-def measure(servers: Sequence[Peer], generator: Path, rounds: int, seconds: float) -> list[Result]:
+def measure(servers: Sequence[Peer], generator: Sequence[str], rounds: int, seconds: float) -> list[Result]:
     """Measure each case in each server, round by round, so that what else the machine does meets all of them."""
     figures: dict[tuple[str, str], list[float]] = {}
     for number in range(rounds):
@@ -278,7 +274,7 @@ def main() -> None:
     options = parser.parse_args()
     rounds, seconds = (1, 0.5) if options.quick else (options.rounds, options.seconds)
     with TemporaryDirectory() as directory:
-        generator = compile_generator(Path(directory))
+        generator = load_generator(Path(directory), "wsload")
         measured = measure(check_equality(peers()), generator, rounds, seconds)
     write_report(None if options.dry else ROOT / "docs", measured, rounds=rounds, seconds=seconds, command=sys.argv[1:])
 

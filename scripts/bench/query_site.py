@@ -29,7 +29,8 @@ WORKFLOWS = 300
 """How many can be listed."""
 
 CONNECTIONS = 8
-WARM_SECONDS = 1.0
+WARM_SECONDS = 2.0
+"""Node compiles what it runs often."""
 
 SETTINGS = {
     "ENVIRONMENT": "production",
@@ -116,7 +117,7 @@ class Site:
 
     home: Path
     url: str
-    generator: Path
+    generator: Sequence[str]
     viewer: UUID
     editor: UUID
     unedited: Iterator[str]
@@ -171,7 +172,7 @@ class Site:
         with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
             file.write("\n".join(bodies))
             file.flush()
-            command = [self.generator, "--port", str(server.port), "--pid", str(server.pid), "--path", path]
+            command = [*self.generator, "--port", str(server.port), "--pid", str(server.pid), "--path", path]
             command += ["--token", token_of(user), "--bodies", file.name, "--expect", expect]
             command += ["--connections", str(CONNECTIONS), "--warm", str(warm), "--seconds", str(seconds)]
             before = self._postgres_seconds()
@@ -219,7 +220,7 @@ def opened(edited: int) -> Iterator[Site]:
     """Make a database with that many workflows to edit, beside those to list; it is gone afterwards."""
     with tempfile.TemporaryDirectory() as directory:
         home = Path(directory) / "home"
-        generator = bench.compile_generator(Path(directory), "httpload")
+        generator = bench.load_generator(Path(directory), "httpload")
         with embedded_postgres.start(home) as server:
             url = server.url()
             yield Site(home, url, generator, *asyncio.run(_seed(url, edited)))

@@ -184,7 +184,7 @@ async def end_to_end(site: Site, seconds: float) -> list[float]:
     return sorted(each for one in took for each in one)
 
 
-async def fan_out(site: Site, generator: Path, seconds: float) -> float:
+async def fan_out(site: Site, generator: Sequence[str], seconds: float) -> float:
     """Measure the CPU of a delivery in an API process when many follow one log; gives microseconds."""
     (proposal,) = await site.proposals(1)
     options = ("--connections", str(FOLLOWERS), "--log", proposal, "--token", site.token)
@@ -193,7 +193,7 @@ async def fan_out(site: Site, generator: Path, seconds: float) -> float:
     return float(measured["cpu"] * 1e6 / measured["messages"])
 
 
-def delivery_alone(generator: Path, seconds: float) -> float:
+def delivery_alone(generator: Sequence[str], seconds: float) -> float:
     """Measure the same without log, database, access checks and metrics."""
     (product, *_) = bench.python_peers()
     with bench.serving(product) as (port, pid):
@@ -209,7 +209,7 @@ async def appends(site: Site, seconds: float) -> float:
     return float(output)
 
 
-async def measure(home: Path, url: str, generator: Path, rounds: int, seconds: float) -> list[str]:
+async def measure(home: Path, url: str, generator: Sequence[str], rounds: int, seconds: float) -> list[str]:
     """Measure everything, round by round; gives the lines of the table."""
     engines = app.make_engines(Settings(), parse_url(url), (SECRET,))
     await migrations.upgrade(engines.database)
@@ -268,7 +268,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
         home = Path(directory) / "home"
-        generator = bench.compile_generator(Path(directory))
+        generator = bench.load_generator(Path(directory), "wsload")
         with embedded_postgres.start(home) as server:
             lines = asyncio.run(measure(home, server.url(), generator, options.rounds, options.seconds))
         embedded_postgres.remove(home)
