@@ -201,12 +201,9 @@ def _beyond(keys: Sequence[SortKey], values: Sequence[SortValue], *, is_after: b
 
 
 def _encode(row: object, keys: Sequence[SortKey]) -> str:
-    values = [str(_plain(getattr(row, key.attribute))) for key in keys]
-    return base64.urlsafe_b64encode(orjson.dumps(values)).decode()
-
-
-def _plain(value: SortValue) -> str | int:
-    return value.isoformat() if isinstance(value, datetime) else value if isinstance(value, int) else str(value)
+    # Moments and keys are written as `isoformat` and `str` do it.
+    values = [getattr(row, key.attribute) for key in keys]
+    return base64.urlsafe_b64encode(orjson.dumps(values, default=str)).decode()
 
 
 def _decode(cursor: str, keys: Sequence[SortKey], name: str) -> list[SortValue]:
