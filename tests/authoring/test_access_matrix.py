@@ -11,6 +11,7 @@ import pytest
 from graphql import GraphQLObjectType, build_schema
 from support.api import RESULTS, Api, mutation_document
 from support.documents import DEEP
+from support.scenes import INPUTS, Scene, make_scene
 from support.studio import Studio, Team
 
 from graphql_api.kit.ids import to_global_id
@@ -39,76 +40,31 @@ EDITORS = cells(SIGNED_OUT, HIDDEN, REFUSED, ALLOWED, ALLOWED, ALLOWED)
 OWNERS = cells(SIGNED_OUT, HIDDEN, REFUSED, REFUSED, ALLOWED, ALLOWED)
 
 
-@dataclass
-class Scene:
-    """A workflow with one of everything."""
-
-    team: Team
-    completed: str
-    pending: str
-    ids: dict[str, str]
-
-    @property
-    def workflow(self) -> str:
-        return self.team.workflow
-
-
-async def make_scene(studio: Studio) -> Scene:
-    team = await studio.team()
-    await studio.publish(team.owner, team.workflow)
-    await studio.edit(team.editor, team.workflow, {"THE_SPEC/more.md": "more\n"})
-    completed = await studio.completed(team.editor, team.workflow, {"THE_SPEC/plan.md": "two\n"})
-    pending = await studio.refine(team.editor, team.workflow)
-    document = """query ($id: ID!) { workflow(id: $id) {
-      draft { id } latestVersion { id } owner { id } auditLog(first: 1) { nodes { id } }
-    } }"""
-    seen = (await team.owner(document, id=team.workflow))["workflow"]
-    ids = {
-        "Workflow": team.workflow,
-        "Draft": seen["draft"]["id"],
-        "Version": seen["latestVersion"]["id"],
-        "Proposal": completed,
-        "AuditEntry": seen["auditLog"]["nodes"][0]["id"],
-        "User": seen["owner"]["id"],
-    }
-    return Scene(team, completed, pending, ids)
-
-
 @pytest.fixture(scope="module")
 async def scene(studio: Studio) -> Scene:
     """For tests that change nothing: they share one."""
     return await make_scene(studio)
 
 
-Input = Callable[[Scene], dict[str, Any]]
-
-
-def of_workflow(**more: Any) -> Input:  # noqa: ANN401 - any JSON
-    return lambda scene: {"workflowId": scene.workflow, **more}
-
-
-MUTATIONS: dict[str, tuple[Cells, Input]] = {
-    "createWorkflow": (SIGNED_IN, lambda _: {"name": "Another"}),
-    "updateWorkflow": (EDITORS, of_workflow(name="Renamed")),
-    "deleteWorkflow": (OWNERS, of_workflow()),
-    "setWorkflowMember": (
-        OWNERS,
-        lambda scene: {"workflowId": scene.workflow, "email": scene.team.admin.user.email, "role": "VIEWER"},
-    ),
-    "lockWorkflow": (EDITORS, of_workflow()),
-    "unlockWorkflow": (EDITORS, of_workflow()),
-    "editDraft": (EDITORS, of_workflow(expectedRevision=2, delete=["THE_SPEC/plan.md"])),
-    "discardDraft": (EDITORS, of_workflow()),
-    "publishDraft": (EDITORS, of_workflow()),
-    "deployVersion": (OWNERS, of_workflow(number=1)),
-    "deprecateVersion": (OWNERS, of_workflow(number=1)),
-    "refineWorkflow": (EDITORS, of_workflow(prompt="Do it.")),
-    "cancelProposal": (EDITORS, lambda scene: {"proposalId": scene.pending}),
-    "retryProposal": (EDITORS, lambda scene: {"proposalId": scene.completed}),
-    "approveProposal": (EDITORS, lambda scene: {"proposalId": scene.completed}),
-    "rejectProposal": (EDITORS, lambda scene: {"proposalId": scene.completed}),
+MUTATIONS: dict[str, Cells] = {
+    "createWorkflow": SIGNED_IN,
+    "updateWorkflow": EDITORS,
+    "deleteWorkflow": OWNERS,
+    "setWorkflowMember": OWNERS,
+    "lockWorkflow": EDITORS,
+    "unlockWorkflow": EDITORS,
+    "editDraft": EDITORS,
+    "discardDraft": EDITORS,
+    "publishDraft": EDITORS,
+    "deployVersion": OWNERS,
+    "deprecateVersion": OWNERS,
+    "refineWorkflow": EDITORS,
+    "cancelProposal": EDITORS,
+    "retryProposal": EDITORS,
+    "approveProposal": EDITORS,
+    "rejectProposal": EDITORS,
 }
-"""What each mutation needs, and an input that works in a scene."""
+"""What each mutation needs."""
 
 SIGNING_IN = {"login", "refreshSession", "logout"}
 """For everybody: tests/identity has their rules."""
@@ -206,7 +162,7 @@ class TestTable:
         assert set(types["Query"].fields) == set(QUERIES)
         assert set(types["Mutation"].fields) == set(MUTATIONS) | SIGNING_IN
         assert set(types["Subscription"].fields) == set(SUBSCRIPTIONS)
-        assert set(RESULTS) == set(MUTATIONS)
+        assert set(RESULTS) == set(INPUTS) == set(MUTATIONS)
 
     def test_every_type_of_node_has_a_row(self) -> None:
         nodes = {name for name, type_ in introspected().items() if "Node" in [each.name for each in type_.interfaces]}
@@ -334,8 +290,7 @@ class TestQueries:
 class TestMutations:
     @pytest.mark.parametrize("name", MUTATIONS)
     async def test_refuses_without_a_change(self, name: str, scene: Scene, studio: Studio) -> None:
-        outcomes, make_input = MUTATIONS[name]
-        given, team = make_input(scene), scene.team
+        outcomes, given, team = MUTATIONS[name], INPUTS[name](scene), scene.team
         before, recorded = await studio.fingerprint(scene.workflow), await studio.actions(scene.workflow)
         for who, outcome in outcomes.items():
             if outcome == SIGNED_OUT:
@@ -353,18 +308,16 @@ class TestMutations:
     @pytest.mark.parametrize("name", MUTATIONS)
     @pytest.mark.parametrize("who", ["editor", "owner", "admin"])
     async def test_lets_those_do_it_who_may(self, name: str, who: str, studio: Studio) -> None:
-        outcomes, make_input = MUTATIONS[name]
-        if outcomes[who] == ALLOWED:
+        if MUTATIONS[name][who] == ALLOWED:
             scene = await make_scene(studio)
-            payload = await scene.team.api(who).do(name, **make_input(scene))
+            payload = await scene.team.api(who).do(name, **INPUTS[name](scene))
             assert None not in payload.values()
 
     @pytest.mark.parametrize("name", MUTATIONS)
     async def test_what_is_not_seen_reads_like_what_was_never_there(self, name: str, scene: Scene) -> None:
-        outcomes, make_input = MUTATIONS[name]
-        if outcomes["stranger"] != HIDDEN:
+        if MUTATIONS[name]["stranger"] != HIDDEN:
             return
-        given = make_input(scene)
+        given = INPUTS[name](scene)
         argument = "proposalId" if "proposalId" in given else "workflowId"
         wrong = [
             "",
