@@ -6,9 +6,6 @@ from hypothesis import strategies as st
 from support.api import Api, key
 from support.studio import FILES, Studio, Team
 
-from graphql_api.kit.errors import ErrorCode
-from graphql_api.runtimes.executions import Failure
-
 pytestmark = pytest.mark.anyio
 
 PLAN = "THE_SPEC/plan.md"
@@ -189,16 +186,6 @@ class TestApproveProposal:
         await studio.edit(team.owner, team.workflow, {"ours.md": None})
         await team.editor.do("approveProposal", proposalId=proposal, expectedMergeDigest=digest)
 
-    @pytest.mark.parametrize("state", ["PENDING", "PROCESSING", "FAILED", "REJECTED", "APPROVED", "CANCELLED"])
-    async def test_refuses_what_does_not_wait_for_a_decision(self, team: Team, studio: Studio, state: str) -> None:
-        proposal = await in_state(team, studio, state)
-        before = await studio.fingerprint(team.workflow)
-        error = await team.editor.refused("approveProposal", proposalId=proposal)
-        assert (error["code"], error["path"]) == ("INVALID_TRANSITION", ["input", "proposalId"])
-        assert (error["from"], error["to"]) == (state, "APPROVED")
-        assert "APPROVED" not in error["allowed"]
-        assert await studio.fingerprint(team.workflow) == before
-
     async def test_refuses_one_whose_draft_was_discarded(self, team: Team, studio: Studio) -> None:
         proposal = await studio.completed(team.editor, team.workflow, {PLAN: THEIRS})
         await team.editor.do("discardDraft", workflowId=team.workflow)
@@ -235,22 +222,6 @@ class TestApproveProposal:
         payload = await team.editor.do("approveProposal", proposalId=second)
         assert contents(payload["draft"])[PLAN] == BOTH
         assert payload["draft"]["revision"] == 3
-
-
-async def in_state(team: Team, studio: Studio, state: str) -> str:
-    proposal = await studio.refine(team.editor, team.workflow)
-    if state == "PENDING":
-        return proposal
-    await studio.start(proposal)
-    if state == "CANCELLED":
-        await team.editor.do("cancelProposal", proposalId=proposal)
-    elif state == "FAILED":
-        await studio.end(proposal, Failure(ErrorCode.RUNTIME_FAILED, "It broke.", is_retryable=False))
-    elif state in {"REJECTED", "APPROVED"}:
-        await studio.end(proposal)
-        name = "rejectProposal" if state == "REJECTED" else "approveProposal"
-        await team.editor.do(name, proposalId=proposal)
-    return proposal
 
 
 LINES = st.lists(st.sampled_from(["a\n", "b\n", "c\n", "d\n"]), max_size=6).map("".join)

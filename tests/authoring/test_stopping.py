@@ -66,28 +66,6 @@ class TestStopping:
         assert (await read_proposal(team.viewer, proposal))["status"] == "REJECTED"
         assert (await execution(studio, proposal))[0] == "TO_FORGET"
 
-    @pytest.mark.parametrize(
-        ("failure", "allowed"),
-        [(None, ["APPROVED", "REJECTED", "SUPERSEDED", "EXPIRED"]), (FAILURE, ["REJECTED", "EXPIRED"])],
-    )
-    async def test_what_has_ended_can_not_be_cancelled(
-        self, team: Team, studio: Studio, failure: Failure | None, allowed: list[str]
-    ) -> None:
-        proposal = await studio.refine(team.editor, team.workflow)
-        await studio.start(proposal)
-        await studio.end(proposal, failure)
-        before = await studio.fingerprint(team.workflow)
-        error = await team.editor.refused("cancelProposal", proposalId=proposal)
-        assert error == {
-            "__typename": "InvalidTransitionError",
-            "code": "INVALID_TRANSITION",
-            "path": ["input", "proposalId"],
-            "from": "FAILED" if failure else "COMPLETED",
-            "to": "CANCELLED",
-            "allowed": allowed,
-        }
-        assert await studio.fingerprint(team.workflow) == before
-
     @pytest.mark.parametrize("text", ["\0", "\ud800", "a" * 10_001])
     async def test_refuses_bad_comments(self, team: Team, studio: Studio, text: str) -> None:
         proposal = await studio.refine(team.editor, team.workflow)
