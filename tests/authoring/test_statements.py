@@ -1,11 +1,18 @@
 """What lists cost: as many statements for thirty rows as for three."""
 
+import json
 import re
 from collections import Counter
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from graphql import GraphQLObjectType, build_schema, get_named_type, get_nullable_type, is_composite_type, is_list_type
 from support.api import Api
 from support.studio import DEFINITION, Studio, counted
+
+from graphql_api.events.records import NewEvent
+from graphql_api.schema import sdl
 
 pytestmark = pytest.mark.anyio
 
@@ -144,6 +151,137 @@ class TestLists:
         few = await statements_of(studio, ada, document, id=workflow, first=6)
         many = await statements_of(studio, ada, document, id=workflow, first=100)
         check_constant(few, many, 15)
+
+
+EVERY_LIST = {
+    "Query.workflows": "workflows(first: $n) { totalCount nodes { name owner { name } } }",
+    "Query.proposals": "proposals(first: $n) { totalCount nodes { prompt createdBy { name } changes { path } } }",
+    "Query.nodes": "nodes(ids: $ids) { id }",
+    "Query.templates": "templates { slug definition { entryPoint } }",
+    "Workflow.members": "workflow(id: $workflow) { members { role user { name } } }",
+    "Workflow.versions": f"""workflow(id: $workflow) {{ versions(first: $n) {{ totalCount nodes {{
+      number publishedBy {{ {USER} }} files {{ {FILE} }} }} }} }}""",
+    "Workflow.proposals": f"""workflow(id: $workflow) {{ proposals(first: $n) {{ totalCount nodes {{
+      prompt createdBy {{ {USER} }} generatedFiles {{ {FILE} }} }} }} }}""",
+    "Workflow.events": f"""workflow(id: $workflow) {{ events(first: $n) {{ nodes {{ sequence actor {{ {USER} }}
+      ... on DraftChanged {{ draft {{ revision }} }} }} }} }}""",
+    "Workflow.auditLog": f"""workflow(id: $workflow) {{ auditLog(first: $n) {{ totalCount nodes {{
+      action actor {{ {USER} }} }} }} }}""",
+    "Draft.files": f"workflow(id: $workflow) {{ draft {{ files {{ {FILE} }} }} }}",
+    "Draft.changes": f"workflow(id: $workflow) {{ draft {{ changes {{ {CHANGE} }} }} }}",
+    "Draft.diagnostics": "workflow(id: $workflow) { draft { diagnostics { code } } }",
+    "Version.files": f"workflow(id: $workflow) {{ latestVersion {{ files {{ {FILE} }} }} }}",
+    "Version.changes": f"workflow(id: $workflow) {{ latestVersion {{ changes {{ {CHANGE} }} }} }}",
+    "WorkflowDefinition.nodes": "workflow(id: $workflow) { draft { definition { nodes { key } } } }",
+    "WorkflowDefinition.edges": "workflow(id: $workflow) { draft { definition { edges { key } } } }",
+    "Proposal.generatedFiles": f"proposal(id: $proposal) {{ generatedFiles {{ {FILE} }} }}",
+    "Proposal.changes": f"proposal(id: $proposal) {{ changes {{ {CHANGE} }} }}",
+    "Proposal.events": f"""proposal(id: $proposal) {{ events(first: $n) {{ nodes {{
+      sequence proposal {{ createdBy {{ {USER} }} }} }} }} }}""",
+    "MergePreview.changes": f"proposal(id: $proposal) {{ mergePreview {{ changes {{ {CHANGE} }} }} }}",
+    "MergePreview.conflicts": f"""proposal(id: $proposal) {{ mergePreview {{ conflicts {{
+      merged base {{ {FILE} }} ours {{ {FILE} }} theirs {{ {FILE} }} }} }} }}""",
+    "FilesChanged.changes": f"""proposal(id: $proposal) {{ events {{ nodes {{
+      ... on FilesChanged {{ changes {{ {CHANGE} }} }} }} }} }}""",
+    "ProposalCompleted.generatedFiles": f"""proposal(id: $proposal) {{ events(first: 100) {{ nodes {{
+      ... on ProposalCompleted {{ generatedFiles {{ {FILE} }} }} }} }} }}""",
+    "PlanUpdated.items": "proposal(id: $proposal) { events { nodes { ... on PlanUpdated { items { content } } } } }",
+    "DraftChanged.changes": f"""workflow(id: $workflow) {{ events(first: 1, after: $edited) {{ nodes {{
+      ... on DraftChanged {{ changes {{ {CHANGE} }} }} }} }} }}""",
+}
+"""A way to each list of objects in the schema, with what its rows lead to."""
+
+MOST = 10
+"""Statements of any of them."""
+
+TYPES = {"n": "Int", "ids": "[ID!]!", "workflow": "ID!", "proposal": "ID!", "edited": "EventCursor"}
+
+
+def definition(rows: int) -> str:
+    """Write a definition with so many agents beside the first, each of which cannot be reached or has an edge."""
+    raw = json.loads(DEFINITION)
+    raw["nodes"] += [{"key": f"n{row}", "type": "specialist"} for row in range(2 * rows)]
+    raw["edges"] += [
+        {"key": f"x{row}", "source": "lead", "target": f"n{row}", "type": "delegation"} for row in range(rows)
+    ]
+    return json.dumps(raw)
+
+
+async def sized(studio: Studio, rows: int) -> tuple[Api, dict[str, Any]]:
+    """Make somebody who has so many of everything; give them, and what leads to it."""
+    ada = await studio.person()
+    files = {f"{row}.md": f"{row}\n" for row in range(rows)}
+    ids = [await studio.workflow(ada, {**files, "definition.json": definition(rows)}) for _ in range(rows)]
+    workflow = ids[0]
+    for row in range(rows):
+        await studio.join(workflow, ada, await studio.person(name=f"Guest {row}"), "VIEWER")
+        await studio.publish(ada, workflow)
+        write = [{"path": path, "content": f"{content}version {row + 2}\n"} for path, content in files.items()]
+        await ada.do("editDraft", workflowId=workflow, write=write)
+    await studio.publish(ada, workflow)
+    await ada.do("editDraft", workflowId=workflow, status="IN_PROGRESS")
+    proposals = [
+        await studio.completed(ada, workflow, {f"new {row}.md": "new\n" for row in range(rows)})
+        for _ in range(rows - 1)
+    ]
+    proposal = await studio.refine(ada, workflow)
+    await studio.start(proposal)
+    await studio.tell(proposal, NewEvent("PlanUpdated", {"items": [{"content": "x", "status": "PENDING"}] * rows}))
+    theirs: dict[str, str | None] = {path: f"theirs {content}" for path, content in files.items()}
+    for row in range(rows):
+        await studio.change(proposal, {**theirs, f"new {row}.md": "new\n"})
+    await studio.end(proposal)
+    head = (await ada("query ($id: ID!) { workflow(id: $id) { eventHead } }", id=workflow))["workflow"]["eventHead"]
+    await studio.edit(ada, workflow, {path: f"ours {content}" for path, content in files.items()})
+    return ada, {
+        "n": rows,
+        "ids": [*ids, *proposals, proposal],
+        "workflow": workflow,
+        "proposal": proposal,
+        "edited": head,
+    }
+
+
+def lists() -> Iterator[str]:
+    """Name the fields of the schema that give several objects, but for the parts of a page and of a refusal."""
+    for name, type_ in build_schema(sdl()).type_map.items():
+        is_part = name.startswith("__") or name.endswith(("Connection", "Payload", "Error"))
+        if isinstance(type_, GraphQLObjectType) and not is_part:
+            for field_name, field in type_.fields.items():
+                named = get_named_type(field.type)
+                is_list = is_list_type(get_nullable_type(field.type)) and is_composite_type(named)
+                if is_list or named.name.endswith("Connection"):
+                    yield f"{name}.{field_name}"
+
+
+class TestEveryList:
+    @pytest.fixture(scope="class")
+    async def few(self, studio: Studio) -> tuple[Api, dict[str, Any]]:
+        return await sized(studio, FEW)
+
+    @pytest.fixture(scope="class")
+    async def many(self, studio: Studio) -> tuple[Api, dict[str, Any]]:
+        return await sized(studio, MANY)
+
+    def test_has_a_way_here(self) -> None:
+        assert set(lists()) == set(EVERY_LIST)
+
+    @pytest.mark.parametrize("name", EVERY_LIST)
+    async def test_costs_the_same_whatever_its_rows(
+        self, studio: Studio, few: tuple[Api, dict[str, Any]], many: tuple[Api, dict[str, Any]], name: str
+    ) -> None:
+        selection = EVERY_LIST[name]
+        used = [variable for variable in TYPES if f"${variable}" in selection]
+        declared = ", ".join(f"${variable}: {TYPES[variable]}" for variable in used)
+        document = f"query ({declared}) {{ {selection} }}" if used else f"{{ {selection} }}"
+        counts, answers = [], []
+        for api, variables in (few, many):
+            given = {variable: variables[variable] for variable in used}
+            with counted(studio.database) as statements:
+                answers.append(json.dumps(await api(document, **given)))
+            counts.append(len(statements))
+        assert counts[0] == counts[1] <= MOST
+        assert not used or len(answers[0]) < len(answers[1])
 
 
 class TestMutations:
