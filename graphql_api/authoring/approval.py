@@ -16,6 +16,7 @@ from graphql_api.authoring.previews import Preview
 from graphql_api.context import Context
 from graphql_api.kit import contents
 from graphql_api.kit.columns import now
+from graphql_api.kit.conflicts import tried_again
 from graphql_api.kit.database import Session
 from graphql_api.kit.errors import Invalid
 from graphql_api.kit.files import MAX_FILES, FileEntry, changed_digests, changes_between, entry_of
@@ -37,6 +38,7 @@ class _Merging:
     merge: Merge
 
 
+@tried_again
 async def approve(
     context: Context,
     *,

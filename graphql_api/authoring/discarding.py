@@ -6,9 +6,11 @@ from graphql_api.authoring import access, drafts, journal, proposals
 from graphql_api.authoring.models import AccessRole, DraftStatus, Workflow
 from graphql_api.context import Context
 from graphql_api.kit.columns import now
+from graphql_api.kit.conflicts import tried_again
 from graphql_api.kit.errors import NotFound
 
 
+@tried_again
 async def discard(context: Context, *, workflow_id: UUID | None) -> tuple[Workflow, UUID]:
     """Throw the open draft away; proposals that wait on it are superseded, and stay readable.
 

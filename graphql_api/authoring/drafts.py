@@ -11,12 +11,14 @@ from graphql_api.authoring.idempotency import Repeatable
 from graphql_api.authoring.models import AccessRole, Draft, DraftStatus, Version, Workflow
 from graphql_api.context import Context
 from graphql_api.kit.columns import now
+from graphql_api.kit.conflicts import tried_again
 from graphql_api.kit.database import Session
 from graphql_api.kit.errors import Invalid
 from graphql_api.kit.files import FileChange, FileEntry
 from graphql_api.runtimes.snapshots import change_payload
 
 
+@tried_again
 async def edit(
     context: Context,
     *,

@@ -13,6 +13,7 @@ from graphql_api.authoring.models import AccessRole, Draft, Proposal, ProposalSt
 from graphql_api.context import Context
 from graphql_api.events.records import NewEvent
 from graphql_api.kit.columns import now
+from graphql_api.kit.conflicts import tried_again
 from graphql_api.kit.database import Session
 from graphql_api.kit.errors import Invalid, QuotaExceeded
 from graphql_api.kit.texts import checked_text
@@ -60,6 +61,7 @@ TRANSITIONS = {
 """Where a proposal can go from a status; from the others, nowhere."""
 
 
+@tried_again
 async def refine(
     context: Context,
     *,
@@ -106,6 +108,7 @@ async def refine(
     return proposal
 
 
+@tried_again
 async def retry(context: Context, *, proposal_id: UUID | None, prompt: str | None) -> Proposal:
     """Ask again what an ended proposal asked, of the draft as it is now.
 
@@ -138,6 +141,7 @@ async def retry(context: Context, *, proposal_id: UUID | None, prompt: str | Non
         return await _order(session, context, workflow, wanted, action="proposal.retry")
 
 
+@tried_again
 async def cancel(context: Context, *, proposal_id: UUID | None, reason: str | None) -> Proposal:
     """Stop a proposal that is being worked on, upstream too where the runtime can.
 
@@ -152,6 +156,7 @@ async def cancel(context: Context, *, proposal_id: UUID | None, reason: str | No
     return proposal
 
 
+@tried_again
 async def reject(context: Context, *, proposal_id: UUID | None, comment: str | None) -> Proposal:
     """Decide against a proposal; one that is being worked on is stopped.
 

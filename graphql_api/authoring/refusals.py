@@ -6,6 +6,7 @@ from strawberry.extensions.field_extension import AsyncExtensionResolver
 
 from graphql_api.authoring import journal
 from graphql_api.authoring.types.info import Info
+from graphql_api.kit.conflicts import tried_again
 from graphql_api.kit.errors import DomainError, Forbidden
 from graphql_api.kit.mutations import ErrorsAsData
 
@@ -24,6 +25,7 @@ class ErrorsAsRecord(ErrorsAsData):
         info.context.actor  # noqa: B018 - refuses anonymous callers
         return await super().resolve_async(next_, source, info, **arguments)
 
+    @tried_again
     async def note(self, info: Info, error: DomainError) -> None:
         """Write the audit entry of a refused access, in a transaction of its own: the change's was rolled back."""
         if not isinstance(error, Forbidden) or error.subject_id is None:

@@ -20,6 +20,7 @@ from graphql_api.authoring.models import (
 from graphql_api.context import Context
 from graphql_api.kit import contents
 from graphql_api.kit.columns import now
+from graphql_api.kit.conflicts import tried_again
 from graphql_api.kit.database import Session
 from graphql_api.kit.errors import Invalid, NotFound
 from graphql_api.kit.texts import checked_text
@@ -27,6 +28,7 @@ from graphql_api.kit.texts import checked_text
 MAX_NOTES_LENGTH = 10_000
 
 
+@tried_again
 async def publish(
     context: Context,
     *,
@@ -71,6 +73,7 @@ async def publish(
     return version
 
 
+@tried_again
 async def deploy(context: Context, *, workflow_id: UUID | None, number: int) -> tuple[Workflow, Version]:
     """Move the production pointer to a version, forwards or back; deploying what is deployed changes nothing.
 
@@ -112,6 +115,7 @@ async def deploy(context: Context, *, workflow_id: UUID | None, number: int) -> 
     return workflow, version
 
 
+@tried_again
 async def deprecate(context: Context, *, workflow_id: UUID | None, number: int) -> Version:
     """Mark a version as not to be used any more; doing so twice changes nothing.
 

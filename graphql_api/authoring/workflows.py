@@ -14,6 +14,7 @@ from graphql_api.authoring.models import AccessRole, Workflow, WorkflowMember
 from graphql_api.context import Context
 from graphql_api.identity import users
 from graphql_api.kit.columns import now
+from graphql_api.kit.conflicts import tried_again
 from graphql_api.kit.database import Session
 from graphql_api.kit.errors import Forbidden, Invalid, NotFound
 from graphql_api.kit.texts import checked_text
@@ -28,6 +29,7 @@ _NAME = ("input", "name")
 _DESCRIPTION = ("input", "description")
 
 
+@tried_again
 async def create(
     context: Context,
     *,
@@ -79,6 +81,7 @@ async def create(
     return workflow
 
 
+@tried_again
 async def change(
     context: Context,
     *,
@@ -121,6 +124,7 @@ async def change(
     return workflow
 
 
+@tried_again
 async def delete(context: Context, *, workflow_id: UUID | None) -> UUID:
     """Take a workflow out of everybody's sight; its versions, proposals and logs stay for the record.
 
@@ -138,6 +142,7 @@ async def delete(context: Context, *, workflow_id: UUID | None) -> UUID:
     return workflow.id
 
 
+@tried_again
 async def set_member(context: Context, *, workflow_id: UUID | None, email: str, role: AccessRole | None) -> Workflow:
     """Give somebody a role in a workflow, or take their access away; giving what they have changes nothing.
 
@@ -183,6 +188,7 @@ async def set_member(context: Context, *, workflow_id: UUID | None, email: str, 
     return workflow
 
 
+@tried_again
 async def lock(context: Context, *, workflow_id: UUID | None, seconds: int) -> Workflow:
     """Take the lock of a workflow, or renew the caller's own.
 
@@ -209,6 +215,7 @@ async def lock(context: Context, *, workflow_id: UUID | None, seconds: int) -> W
     return workflow
 
 
+@tried_again
 async def unlock(context: Context, *, workflow_id: UUID | None, force: bool) -> Workflow:
     """Give the caller's lock back, or as an owner break somebody else's. A free workflow stays free.
 

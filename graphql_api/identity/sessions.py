@@ -18,6 +18,7 @@ from graphql_api.identity.passwords import matches
 from graphql_api.identity.tokens import TokenKeys
 from graphql_api.kit.clearing import clear
 from graphql_api.kit.columns import among, columns_of, now, select_rows
+from graphql_api.kit.conflicts import tried_again
 from graphql_api.kit.database import Database, Session
 from graphql_api.kit.errors import Unauthenticated
 
@@ -47,6 +48,7 @@ class SignedIn:
     user: User
 
 
+@tried_again
 async def login(database: Database, keys: TokenKeys, *, email: str, password: str) -> SignedIn:
     """Sign in with a password; an unknown address costs the same time as a wrong password.
 
@@ -65,6 +67,7 @@ async def login(database: Database, keys: TokenKeys, *, email: str, password: st
         return await _issue(session, keys, held, family_id=uuid4())
 
 
+@tried_again
 async def refresh(database: Database, keys: TokenKeys, *, refresh_token: str) -> SignedIn:
     """Exchange a refresh token for a new session.
 
@@ -88,6 +91,7 @@ async def refresh(database: Database, keys: TokenKeys, *, refresh_token: str) ->
     raise refusal
 
 
+@tried_again
 async def logout(database: Database, *, refresh_token: str) -> None:
     """Revoke a refresh token and all that descend from the same sign-in; an unknown one is no error."""
     async with database.transaction() as session:

@@ -5,7 +5,6 @@ from typing import Any
 from strawberry.extensions.field_extension import AsyncExtensionResolver, FieldExtension, SyncExtensionResolver
 from strawberry.types import Info
 
-from graphql_api.kit.conflicts import tries
 from graphql_api.kit.errors import DomainError
 from graphql_api.kit.operations import note_refusal
 from graphql_api.kit.types import user_error
@@ -32,14 +31,9 @@ class ErrorsAsData(FieldExtension):
         info: Info,
         **arguments: Any,  # noqa: ANN401
     ) -> Any:  # noqa: ANN401
-        """Run the resolver, again if its transaction lost against another one.
-
-        A domain error becomes data, unless it is one for the top level.
-        """
+        """Run the resolver; a domain error becomes data, unless it is one for the top level."""
         try:
-            async for attempt in tries():
-                with attempt:
-                    return await next_(source, info, **arguments)
+            return await next_(source, info, **arguments)
         except DomainError as error:
             note_refusal()
             await self.note(info, error)

@@ -2,12 +2,14 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import Awaitable
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 from support.api import key
 from support.studio import Studio, Team
+from support.waiting import until
 
 pytestmark = pytest.mark.anyio
 
@@ -34,6 +36,46 @@ async def check_log(studio: Studio, team: Team) -> list[str]:
     )
     assert all(last == count == greatest and terminal <= 1 for last, count, greatest, terminal in rows)
     return await studio.events(team.viewer, team.workflow)
+
+
+KEYED = {
+    "createWorkflow": "workflow.create",
+    "editDraft": "draft.edit",
+    "refineWorkflow": "proposal.refine",
+    "publishDraft": "draft.publish",
+    "approveProposal": "proposal.approved",
+}
+"""What takes an idempotency key, and what its audit entry says."""
+
+OTHER_INPUT = {
+    "createWorkflow": {"description": "y"},
+    "editDraft": {"status": "IN_PROGRESS"},
+    "refineWorkflow": {"contextSelection": "y"},
+    "publishDraft": {"notes": "y"},
+    "approveProposal": {"comment": "y"},
+}
+
+
+async def keyed_input(name: str, team: Team, studio: Studio) -> dict[str, Any]:
+    """Make an input that works."""
+    match name:
+        case "createWorkflow":
+            return {"name": "Another"}
+        case "editDraft":
+            return {"workflowId": team.workflow, "expectedRevision": 1, "delete": ["THE_SPEC/plan.md"]}
+        case "approveProposal":
+            return {"proposalId": await studio.completed(team.editor, team.workflow, {"new.md": "new"})}
+        case "refineWorkflow":
+            return {"workflowId": team.workflow, "prompt": "x"}
+    return {"workflowId": team.workflow}
+
+
+async def wait(studio: Studio, count: int) -> bool:
+    """Tell whether so many transactions wait for a lock."""
+    ((waiting,),) = await studio.rows(
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    )
+    return bool(waiting == count)
 
 
 class TestRaces:
@@ -221,21 +263,47 @@ class TestRaces:
         calls = (ada.send("refineWorkflow", workflowId=workflow, prompt="x") for workflow in workflows * 2)
         assert await race(*calls) == {"OK": 3, "QUOTA_EXCEEDED": 7}
 
-    async def test_a_key_that_comes_ten_times_at_once_works_once(self, team: Team, studio: Studio) -> None:
-        given = {"workflowId": team.workflow, "prompt": "x", "idempotencyKey": team.workflow}
-        payloads = await asyncio.gather(*(team.editor.send("refineWorkflow", **given) for _ in range(10)))
+    @pytest.mark.parametrize("name", KEYED)
+    async def test_a_key_that_comes_several_times_at_once_works_once(
+        self, team: Team, studio: Studio, name: str
+    ) -> None:
+        given = {**await keyed_input(name, team, studio), "idempotencyKey": f"once {name} {team.workflow}"}
+        payloads = await asyncio.gather(*(team.editor.send(name, **given) for _ in range(5)))
         assert all(payload == payloads[0] for payload in payloads)
         assert outcome(payloads[0]) == "OK"
-        assert (await check_log(studio, team)).count("ProposalStatusChanged") == 1
+        workflow = payloads[0]["workflow"]["id"] if name == "createWorkflow" else team.workflow
+        assert (await studio.actions(workflow)).count(KEYED[name]) == 1
+        await check_log(studio, team)
 
-    async def test_a_key_with_two_inputs_at_once_works_for_one(self, team: Team) -> None:
-        calls = (
-            team.editor.send(
-                "refineWorkflow", workflowId=team.workflow, prompt=prompt, idempotencyKey=f"two {team.workflow}"
-            )
-            for prompt in ("x", "y") * 3
-        )
-        assert await race(*calls) == {"OK": 3, "IDEMPOTENCY_MISMATCH": 3}
+    @pytest.mark.parametrize("name", KEYED)
+    async def test_a_key_with_two_inputs_at_once_works_for_one(self, team: Team, studio: Studio, name: str) -> None:
+        given = {**await keyed_input(name, team, studio), "idempotencyKey": f"two {name} {team.workflow}"}
+        inputs = [given, {**given, **OTHER_INPUT[name]}] * 3
+        assert await race(*(team.editor.send(name, **each) for each in inputs)) == {"OK": 3, "IDEMPOTENCY_MISMATCH": 3}
+
+    async def test_of_calls_with_one_key_of_which_one_loses_a_deadlock_one_works(
+        self, team: Team, studio: Studio
+    ) -> None:
+        """The edit waits at a gate while another takes what it needs next and waits for what it has."""
+        given = {**await keyed_input("editDraft", team, studio), "idempotencyKey": f"deadlock {team.workflow}"}
+        workflow = key(team.workflow, "Workflow")
+        async with studio.database.transaction() as other:
+            await other.execute(text("SET LOCAL deadlock_timeout = '1h'"))  # so that the edit is the one who loses
+            await other.execute(text("SELECT FROM event_logs WHERE subject_id = :w FOR UPDATE"), {"w": workflow})
+            async with studio.database.transaction() as gate:
+                await gate.execute(text("SELECT FROM drafts WHERE workflow_id = :w FOR UPDATE"), {"w": workflow})
+                edits = asyncio.gather(*(team.editor.send("editDraft", **given) for _ in range(3)))
+                await until(lambda: wait(studio, 3))
+                locking = other.execute(text("SELECT FROM workflows WHERE id = :w FOR UPDATE"), {"w": workflow})
+                locked = asyncio.create_task(locking)
+                await until(lambda: wait(studio, 4))
+            await locked  # the edit has given it back: it lost
+        payloads = await edits
+        assert all(payload == payloads[0] for payload in payloads)
+        assert outcome(payloads[0]) == "OK"
+        assert await studio.revision(team.workflow) == 2
+        assert (await studio.actions(team.workflow)).count("draft.edit") == 1
+        assert (await check_log(studio, team)).count("DraftChanged") == 2  # with the one that made the draft
 
     async def test_deleting_and_everything_else_at_once(self, team: Team, studio: Studio) -> None:
         proposal = await studio.completed(team.editor, team.workflow, {"new.md": "new"})
@@ -250,33 +318,3 @@ class TestRaces:
             "SELECT status FROM proposals WHERE workflow_id = :w", w=key(team.workflow, "Workflow")
         )
         assert not {status for (status,) in statuses} & {"PENDING", "PROCESSING"}
-
-
-class TestTakenBack:
-    @pytest.fixture
-    async def lost_once(self, studio: Studio) -> AsyncIterator[None]:
-        """Let the next insertion of a workflow be taken back, as in favour of another transaction."""
-        function = """
-            CREATE FUNCTION lose_once() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-                IF nextval('losses') = 1 THEN RAISE 'could not serialize access' USING ERRCODE = '40001'; END IF;
-                RETURN NEW;
-            END $$"""
-        trigger = "CREATE TRIGGER lose_once BEFORE INSERT ON workflows FOR EACH ROW EXECUTE FUNCTION lose_once()"
-        for statement in ("CREATE SEQUENCE losses", function, trigger):
-            await studio.run(statement)
-        yield
-        for statement in ("DROP TRIGGER lose_once ON workflows", "DROP FUNCTION lose_once", "DROP SEQUENCE losses"):
-            await studio.run(statement)
-
-    async def test_a_mutation_whose_transaction_was_taken_back_is_done_again(
-        self, studio: Studio, lost_once: None
-    ) -> None:
-        ada = await studio.person()
-
-        payload = await ada(
-            'mutation { createWorkflow(input: { name: "Once" }) { workflow { name } errors { message } } }'
-        )
-
-        assert payload["createWorkflow"] == {"workflow": {"name": "Once"}, "errors": []}
-        names = await ada("{ workflows { nodes { name } totalCount } }")
-        assert names["workflows"] == {"nodes": [{"name": "Once"}], "totalCount": 1}

@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import pytest
 from sqlmodel import col, select, update
+from support.databases import taking_back
 from support.people import PASSWORD, MakeUser
 from support.waiting import until
 
@@ -259,6 +260,21 @@ class TestAuthenticate:
         signed_in = await login(database, await make_user())
         with pytest.raises(Unauthenticated):
             await sessions.authenticate(database, KEYS, signed_in.refresh_token)
+
+
+class TestTakenBack:
+    async def test_signing_in_going_on_and_signing_out_are_done_again(
+        self, database: Database, make_user: MakeUser
+    ) -> None:
+        user = await make_user()
+        async with taking_back(database, "refresh_tokens"):
+            first = await login(database, user)
+        async with taking_back(database, "refresh_tokens"):
+            second = await refresh(database, first)
+        assert [token.used_at is None for token in await tokens_of(database, user)] == [False, True]
+        async with taking_back(database, "refresh_tokens"):
+            await sessions.logout(database, refresh_token=second.refresh_token)
+        assert not await is_alive(database, second)
 
 
 async def waits_for_a_lock(database: Database) -> bool:

@@ -5,8 +5,9 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from graphql_api.kit.conflicts import tries
+from graphql_api.kit.conflicts import tried_again, tries
 from graphql_api.kit.database import Database
+from graphql_api.kit.errors import NotFound
 
 pytestmark = pytest.mark.anyio
 
@@ -57,3 +58,31 @@ class TestTries:
     async def test_another_error_is_raised_at_once(self, database: Database) -> None:
         with pytest.raises(IntegrityError, match="taken back 1"):
             await refused(database, "23505")
+
+
+class TestTriedAgain:
+    async def test_only_the_use_case_is_done_again(self, database: Database) -> None:
+        done: list[str] = []
+
+        @tried_again
+        async def use_case(name: str, *, code: str) -> str:
+            done.append(name)
+            if len(done) == 1:
+                await run(database, f"DO $$ BEGIN RAISE 'taken back' USING ERRCODE = '{code}'; END $$")
+            return name
+
+        assert await use_case("a", code="40P01") == "a"
+        assert done == ["a", "a"]
+
+    async def test_what_is_refused_is_not_done_again(self) -> None:
+        done: list[None] = []
+
+        @tried_again
+        async def use_case() -> None:
+            await asyncio.sleep(0)
+            done.append(None)
+            raise NotFound("There is no such thing.")
+
+        with pytest.raises(NotFound):
+            await use_case()
+        assert done == [None]

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from uuid import uuid4
 
-from sqlalchemy import URL
+from sqlalchemy import URL, text
 
 from graphql_api.kit import migrations
 from graphql_api.kit.database import Database
@@ -66,3 +66,30 @@ async def another(database: Database, url: URL | None = None) -> AsyncIterator[D
 
 def _new_name() -> str:
     return f"orchestrator_test_{uuid4().hex}"
+
+
+@asynccontextmanager
+async def taking_back(database: Database, table: str) -> AsyncIterator[None]:
+    """Have the next commit that changes a table fail, as in favour of another transaction, and check that one came."""
+    function = """
+        CREATE FUNCTION take_back() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            IF nextval('taken_back') = 1 THEN RAISE 'could not serialize access' USING ERRCODE = '40001'; END IF;
+            RETURN NULL;
+        END $$"""
+    trigger = f"""CREATE CONSTRAINT TRIGGER take_back AFTER INSERT OR UPDATE ON {table} DEFERRABLE INITIALLY DEFERRED
+        FOR EACH ROW EXECUTE FUNCTION take_back()"""
+    async with database.transaction() as session:
+        for statement in ("CREATE SEQUENCE taken_back", function, trigger):
+            await session.execute(text(statement))
+    try:
+        yield
+        async with database.transaction() as session:
+            assert (await session.execute(text("SELECT last_value FROM taken_back"))).scalar_one() > 1
+    finally:
+        async with database.transaction() as session:
+            for statement in (
+                f"DROP TRIGGER take_back ON {table}",
+                "DROP FUNCTION take_back",
+                "DROP SEQUENCE taken_back",
+            ):
+                await session.execute(text(statement))

@@ -78,6 +78,9 @@ _FINGERPRINT = {
     "idempotency_keys": "true",
 }
 
+TABLES = tuple(_FINGERPRINT)
+"""Where all rows of the product are that mutations write."""
+
 
 @dataclass(frozen=True)
 class Team:
