@@ -37,7 +37,7 @@ class AuthoringMutations:
             files=[file.to_file() for file in input.files or ()],
             idempotency_key=input.idempotency_key,
         )
-        return payloads.CreateWorkflowPayload(workflow=await Workflow.get(info, workflow.id))
+        return payloads.CreateWorkflowPayload(workflow=await Workflow.after(info, workflow))
 
     @strawberry.mutation(
         extensions=[ErrorsAsRecord(payloads.UpdateWorkflowPayload)],
@@ -59,7 +59,7 @@ class AuthoringMutations:
             clears_description=is_described and input.description is None,
             is_archived=input.is_archived,
         )
-        return payloads.UpdateWorkflowPayload(workflow=await Workflow.get(info, workflow.id))
+        return payloads.UpdateWorkflowPayload(workflow=await Workflow.after(info, workflow))
 
     @strawberry.mutation(
         extensions=[ErrorsAsRecord(payloads.DeleteWorkflowPayload)],
@@ -93,7 +93,7 @@ class AuthoringMutations:
             email=input.email,
             role=input.role,
         )
-        return payloads.SetWorkflowMemberPayload(workflow=await Workflow.load(info, workflow.id))
+        return payloads.SetWorkflowMemberPayload(workflow=await Workflow.after(info, workflow))
 
     @strawberry.mutation(
         extensions=[ErrorsAsRecord(payloads.LockWorkflowPayload)],
@@ -112,7 +112,7 @@ class AuthoringMutations:
             workflow_id=key_of(input.workflow_id, "Workflow"),
             seconds=workflows.DEFAULT_LOCK_SECONDS if input.ttl is None else input.ttl,
         )
-        return payloads.LockWorkflowPayload(workflow=await Workflow.get(info, workflow.id))
+        return payloads.LockWorkflowPayload(workflow=await Workflow.after(info, workflow))
 
     @strawberry.mutation(
         extensions=[ErrorsAsRecord(payloads.UnlockWorkflowPayload)],
@@ -128,7 +128,7 @@ class AuthoringMutations:
         workflow = await workflows.unlock(
             info.context, workflow_id=key_of(input.workflow_id, "Workflow"), force=bool(input.force)
         )
-        return payloads.UnlockWorkflowPayload(workflow=await Workflow.get(info, workflow.id))
+        return payloads.UnlockWorkflowPayload(workflow=await Workflow.after(info, workflow))
 
     @strawberry.mutation(
         extensions=[ErrorsAsRecord(payloads.EditDraftPayload)],
@@ -166,7 +166,7 @@ class AuthoringMutations:
         """Throw the open draft away."""
         workflow, draft_id = await discarding.discard(info.context, workflow_id=key_of(input.workflow_id, "Workflow"))
         return payloads.DiscardDraftPayload(
-            workflow=await Workflow.get(info, workflow.id),
+            workflow=await Workflow.after(info, workflow),
             discarded_draft_id=strawberry.ID(to_global_id("Draft", draft_id)),
         )
 
@@ -207,9 +207,7 @@ class AuthoringMutations:
         workflow, version = await versions.deploy(
             info.context, workflow_id=key_of(input.workflow_id, "Workflow"), number=input.number
         )
-        return payloads.DeployVersionPayload(
-            workflow=await Workflow.get(info, workflow.id), version=Version.of(version)
-        )
+        return payloads.DeployVersionPayload(workflow=await Workflow.after(info, workflow), version=Version.of(version))
 
     @strawberry.mutation(
         extensions=[ErrorsAsRecord(payloads.DeprecateVersionPayload)],

@@ -154,9 +154,7 @@ async def set_member(context: Context, *, workflow_id: UUID | None, email: str, 
         user = await users.by_email(session, email)
         leaves = user is not None and user.id == context.actor.user_id and role is None
         needed = AccessRole.VIEWER if leaves else AccessRole.OWNER
-        workflow = await access.hold(
-            session, context.actor, workflow_id, needed, respects_lock=not leaves, takes_archived=True
-        )
+        workflow = await access.hold(session, context.actor, workflow_id, needed, takes_archived=True)
         if user is None or user.disabled_at:
             raise NotFound("There is no user with this e-mail address.", path=["input", "email"])
         member = await session.get(WorkflowMember, (workflow.id, user.id))

@@ -2,6 +2,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from support.api import RESULTS
 from support.reading import audited, read
 from support.studio import Studio, Team
 
@@ -74,6 +75,7 @@ class TestLockWorkflow:
             "retryProposal": {"proposalId": completed},
             "cancelProposal": {"proposalId": pending},
         }
+        assert set(calls) == set(RESULTS) - {"createWorkflow"}
         before = await studio.fingerprint(workflow)
         for name, given in calls.items():
             for api in (team.owner, team.admin):
@@ -84,6 +86,8 @@ class TestLockWorkflow:
                     "path": ["input", argument],
                     "lock": lock,
                 }, name
+        leaving = {"workflowId": workflow, "email": team.viewer.user.email}
+        assert (await team.viewer.refused("setWorkflowMember", **leaving))["code"] == "LOCKED"
         assert await studio.fingerprint(workflow) == before
         await team.editor.do("approveProposal", proposalId=completed)
         await studio.expire_lock(workflow)

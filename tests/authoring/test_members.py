@@ -41,11 +41,17 @@ class TestSetWorkflowMember:
         await studio.join(team.workflow, team.owner, team.owner, "OWNER")
         assert await studio.fingerprint(team.workflow) == before
 
-    async def test_anybody_may_leave(self, team: Team, studio: Studio) -> None:
-        await team.owner.do("lockWorkflow", workflowId=team.workflow)
-        for api in (team.viewer, team.editor):
-            payload = await api.do("setWorkflowMember", workflowId=team.workflow, email=api.user.email, role=None)
-            assert payload == {"workflow": None}
+    async def test_anybody_may_leave_and_sees_once_more_what_they_left(self, team: Team) -> None:
+        members = {"owner": "OWNER", "editor": "EDITOR", "viewer": "VIEWER"}
+        for who in ("viewer", "editor"):
+            api = team.api(who)
+            del members[who]
+            selection = "workflow { id viewerRole members { role user { id } } }"
+            payload = await api.do(
+                "setWorkflowMember", selection, workflowId=team.workflow, email=api.user.email, role=None
+            )
+            shown = [{"role": role, "user": {"id": team.api(name).user_id}} for name, role in members.items()]
+            assert payload == {"workflow": {"id": team.workflow, "viewerRole": "VIEWER", "members": shown}}
             assert (await api(WORKFLOW, id=team.workflow))["workflow"] is None
 
     async def test_nobody_raises_their_own_role(self, team: Team) -> None:

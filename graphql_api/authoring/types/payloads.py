@@ -49,7 +49,7 @@ class DeleteWorkflowPayload:
 class SetWorkflowMemberPayload:
     """The result of `setWorkflowMember`."""
 
-    workflow: Workflow | None = result("The workflow after the change; null also when you left it yourself.")
+    workflow: Workflow | None = result("The workflow after the change; who has left it sees it once more.")
     errors: list[UserError] = errors()
 
 

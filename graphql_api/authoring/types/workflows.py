@@ -95,6 +95,11 @@ class Workflow(Node):
             raise NotFound("There is no such workflow any more.")
         return cls.of(*found)
 
+    @classmethod
+    async def after(cls, info: Info, row: models.Workflow) -> Self:
+        """Show a workflow that the caller has just changed; once more, as to a viewer, when their access has ended."""
+        return await cls.load(info, row.id) or cls.of(row, models.AccessRole.VIEWER)
+
     @strawberry.field(description="Who has owned it longest.")
     @loaded(lambda loaders: loaders.owner, by=lambda workflow: workflow.row.id)
     def owner(self, found: identity.User) -> User:
