@@ -172,6 +172,14 @@ class TestReadPage:
         later = everything[everything.index(first.rows[-1].id) + 1 :]
         assert keys_of(rest) == [key for key in later if key != gone_key]
 
+        await put(session, staying)
+        last = await page_of(session, order, last=size)
+        gone_key = last.rows[gone % len(last.rows)].id
+        await put(session, [row for row in users if row.id != gone_key])
+        rest = await page_of(session, order, last=MAX_PAGE, before=last.cursors[0])
+        earlier = everything[: everything.index(last.rows[0].id)]
+        assert keys_of(rest) == [key for key in earlier if key != gone_key]
+
     async def test_a_page_has_25_rows_unless_a_number_is_asked_for(self, session: Session) -> None:
         await put(session, [user(UUID(int=number), START) for number in range(MAX_PAGE + 10)])
         assert len((await page_of(session, "moment")).rows) == DEFAULT_PAGE == 25
