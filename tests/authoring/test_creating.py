@@ -2,6 +2,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+from support.files import BAD_CONTENTS, BAD_PATHS
 from support.reading import audited, read
 from support.studio import Studio
 
@@ -10,24 +11,6 @@ from graphql_api.kit.files import MAX_FILE_BYTES, MAX_FILES, MAX_PATH_LENGTH
 
 pytestmark = pytest.mark.anyio
 
-BAD_PATHS = {
-    "empty": "",
-    "too long": "a" * (MAX_PATH_LENGTH + 1),
-    "absolute": "/a.md",
-    "parent": "../a.md",
-    "parent within": "a/../b.md",
-    "current": "./a.md",
-    "current within": "a/./b.md",
-    "empty segment": "a//b.md",
-    "folder": "a/",
-    "backslash": "a\\b.md",
-    "NUL": "a\0.md",
-    "line feed": "a\n.md",
-    "escape": "a\x1b.md",
-    "C1 control": "a\x85.md",
-    "lone surrogate": "a\ud800.md",
-    "not NFC": "cafe\u0301.md",
-}
 GOOD_PATHS = [
     "a",
     "a" * MAX_PATH_LENGTH,
@@ -41,7 +24,6 @@ GOOD_PATHS = [
     "soft\u00adhyphen.md",
     "right\u200fto left.md",
 ]
-BAD_CONTENTS = {"NUL": "a\0b", "lone surrogate": "\udfff", "too large": "ü" * (MAX_FILE_BYTES // 2) + "x"}
 
 
 class TestCreateWorkflow:

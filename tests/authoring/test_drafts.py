@@ -2,6 +2,7 @@ from typing import Any
 
 import pytest
 from support.api import Api
+from support.files import BAD_CONTENTS, BAD_PATHS
 from support.studio import DEFINITION, Studio, Team
 
 from graphql_api.kit.files import MAX_FILES
@@ -204,6 +205,27 @@ class TestEditDraft:
         before = await studio.fingerprint(team.workflow)
         error = await team.editor.refused("editDraft", workflowId=team.workflow, expectedRevision=1, **edit)
         assert error == {"__typename": "ValidationError", "code": "VALIDATION_FAILED", "path": ["input", *path]}
+        assert await studio.fingerprint(team.workflow) == before
+
+    async def test_refuses_every_bad_path_and_content_and_names_the_file(self, team: Team, studio: Studio) -> None:
+        before = await studio.fingerprint(team.workflow)
+        good = file("good.md", "")
+        edits: list[tuple[dict[str, Any], list[str], str]] = [
+            *(({"write": [good, file(bad, "")]}, ["write", "1", "path"], bad) for bad in BAD_PATHS.values()),
+            *(
+                ({"rename": [{"from": "definition.json", "to": bad}]}, ["rename", "0", "to"], bad)
+                for bad in BAD_PATHS.values()
+            ),
+            *(
+                ({"write": [good, file("a.md", bad)]}, ["write", "1", "content"], "a.md")
+                for bad in BAD_CONTENTS.values()
+            ),
+        ]
+        for edit, path, named in edits:
+            payload = await team.editor.send("editDraft", workflowId=team.workflow, expectedRevision=1, **edit)
+            (error,) = payload["errors"]
+            assert (error["__typename"], error["path"]) == ("ValidationError", ["input", *path])
+            assert repr(named) in error["message"]
         assert await studio.fingerprint(team.workflow) == before
 
     async def test_a_refused_edit_opens_no_draft(self, studio: Studio) -> None:

@@ -2,6 +2,8 @@ import pytest
 from support.proposals import FAILURE, execution, read_proposal, types
 from support.studio import Studio, Team
 
+from graphql_api.events.log import AppendRefused
+from graphql_api.events.records import NewEvent
 from graphql_api.runtimes.executions import Failure, LeaseLost
 
 pytestmark = pytest.mark.anyio
@@ -45,8 +47,13 @@ class TestStopping:
         assert await execution(studio, proposal) == ("TO_FORGET", epoch + 1)
         if is_started:
             before_late = await studio.fingerprint(team.workflow)
-            with pytest.raises(LeaseLost):
-                await studio.end(proposal)
+            for late in (
+                studio.tell(proposal, NewEvent("ProposalProgressed", {"message": "late"})),
+                studio.change(proposal, {"late.md": "late\n"}),
+                studio.end(proposal),
+            ):
+                with pytest.raises((AppendRefused, LeaseLost)):
+                    await late
             assert await studio.fingerprint(team.workflow) == before_late
         for again in ("cancelProposal", "rejectProposal"):
             error = await team.owner.refused(again, proposalId=proposal)
