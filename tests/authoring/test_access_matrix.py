@@ -9,11 +9,13 @@ from uuid import UUID, uuid4
 
 import pytest
 from graphql import GraphQLObjectType, build_schema
-from support.api import RESULTS, Api, mutation_document
+from support.api import RESULTS, Api, key, mutation_document
 from support.documents import DEEP
+from support.reading import audited
 from support.scenes import INPUTS, Scene, make_scene
 from support.studio import Studio, Team
 
+from graphql_api.events.cursors import encode_cursor
 from graphql_api.kit.ids import to_global_id
 from graphql_api.schema import schema, sdl
 
@@ -341,18 +343,27 @@ class TestMutations:
         error = await team.api(who).refused("updateWorkflow", workflowId=team.workflow, name="x")
         assert error["__typename"] == ("NotFoundError" if who == "stranger" else "ForbiddenError")
 
-    async def test_a_refused_access_is_on_record(self, team: Team, studio: Studio) -> None:
+    async def test_a_refused_access_is_on_record(self, team: Team) -> None:
         await team.viewer.refused("publishDraft", workflowId=team.workflow)
-        document = """query ($id: ID!) { workflow(id: $id) {
-          auditLog(first: 1) { nodes { action subject details actor { id } } }
-        } }"""
-        (entry,) = (await team.owner(document, id=team.workflow))["workflow"]["auditLog"]["nodes"]
-        assert entry == {
+        assert await audited(team.owner, team.workflow) == {
             "action": "access.refuse",
             "subject": team.workflow,
             "details": {"operation": "publishDraft", "requiredRole": "EDITOR"},
             "actor": {"id": team.viewer.user_id},
         }
+
+    @pytest.mark.parametrize("who", ["viewer", "editor"])
+    async def test_the_record_names_the_request(self, who: str, team: Team) -> None:
+        context, given = team.api(who).context(), {"workflowId": team.workflow, "name": "Renamed"}
+        document = mutation_document("updateWorkflow")
+        await schema.execute(document, variable_values={"input": given}, context_value=context)
+        document = "query ($id: ID!) { workflow(id: $id) { auditLog(first: 1) { nodes { action requestId } } } }"
+        assert (await team.owner(document, id=team.workflow))["workflow"]["auditLog"]["nodes"] == [
+            {
+                "action": "access.refuse" if who == "viewer" else "workflow.update",
+                "requestId": context.request_id,
+            }
+        ]
 
 
 class TestSubscriptions:
@@ -369,10 +380,36 @@ class TestSubscriptions:
                 assert first == outcome, who
 
     @pytest.mark.parametrize("name", SUBSCRIPTIONS)
-    async def test_an_id_that_was_never_issued_is_not_found(self, name: str, scene: Scene) -> None:
-        document = SUBSCRIPTIONS[name][1]
-        for id_ in ("", "x", scene.ids["Draft"], to_global_id("Workflow", uuid4()), to_global_id("Proposal", uuid4())):
-            assert await first_result(scene.team.owner, document, {"id": id_}) == HIDDEN
+    async def test_what_is_not_seen_reads_like_what_was_never_there(self, name: str, scene: Scene) -> None:
+        _, document, arguments = SUBSCRIPTIONS[name]
+        hidden = await refusal(scene.team.stranger, document, arguments(scene))
+        assert hidden["code"] == HIDDEN
+        wrong = ["", "x", "V29ya2Zsb3c6", "a" * 10_000, scene.ids["Draft"]]
+        wrong += [to_global_id(type_name, uuid4()) for type_name in ("Workflow", "Proposal")]
+        for id_ in wrong:
+            assert await refusal(scene.team.owner, document, {"id": id_}) == hidden
+
+    @pytest.mark.parametrize("name", SUBSCRIPTIONS)
+    async def test_what_is_no_cursor_of_the_log_is_refused(self, name: str, scene: Scene) -> None:
+        argument = "proposalId" if name == "proposalEvents" else "workflowId"
+        document = f"""subscription ($id: ID!, $after: EventCursor) {{
+          {name}({argument}: $id, after: $after) {{ sequence }} }}"""
+        own, other = key(scene.completed, "Proposal"), key(scene.workflow, "Workflow")
+        if name == "workflowEvents":
+            own, other = other, own
+        given = SUBSCRIPTIONS[name][2](scene)
+        for after in ("", "x", encode_cursor(other, 1), encode_cursor(own, 10_000)):
+            assert await first_result(scene.team.viewer, document, {**given, "after": after}) == "CURSOR_INVALID"
+
+
+async def refusal(api: Api, document: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Subscribe to what is refused; give all that is told but for the request's id."""
+    results = await schema.subscribe(document, variable_values=arguments, context_value=api.context())
+    async with aclosing(results) as events:
+        (error,) = (await anext(events)).errors or ()
+    told = {"message": error.message, "path": error.path, **(error.extensions or {})}
+    assert told.pop("requestId")
+    return told
 
 
 async def first_result(api: Api, document: str, arguments: dict[str, Any]) -> Any:  # noqa: ANN401 - a code or data

@@ -149,3 +149,10 @@ class TestEveryConnection:
             seen = page + seen if backwards else seen + page
         assert [cursor for cursor in seen if cursor in there] == there
         assert len(set(seen)) == len(seen)
+
+    @pytest.mark.parametrize(
+        ("name", "other"), [("Workflow.events", "Proposal.events"), ("Proposal.events", "Workflow.events")]
+    )
+    async def test_a_cursor_of_another_log_is_refused(self, crowd: Crowd, name: str, other: str) -> None:
+        (cursor,) = await crowd.cursors(other, first=1)
+        assert await crowd.code(name, after=cursor) == "CURSOR_INVALID"

@@ -1,6 +1,7 @@
 from typing import Any
 
 import pytest
+from support.scenes import INPUTS, make_scene
 from support.studio import Studio, Team
 
 pytestmark = pytest.mark.anyio
@@ -39,6 +40,16 @@ class TestIdempotencyKey:
         ada = await studio.person()
         await ada.refused("createWorkflow", name="", idempotencyKey="k")
         await ada.do("createWorkflow", name="x", idempotencyKey="k")
+
+    async def test_a_key_has_1_to_255_characters(self, studio: Studio) -> None:
+        scene = await make_scene(studio)
+        before = await studio.fingerprint(scene.workflow)
+        for name in ("createWorkflow", "editDraft", "refineWorkflow", "publishDraft", "approveProposal"):
+            for bad in ("", "a" * 256):
+                error = await scene.team.owner.refused(name, **INPUTS[name](scene), idempotencyKey=bad)
+                assert (error["code"], error["path"]) == ("VALIDATION_FAILED", ["input", "idempotencyKey"])
+        assert await studio.fingerprint(scene.workflow) == before
+        await scene.team.owner.do("publishDraft", workflowId=scene.workflow, idempotencyKey="a" * 255)
 
     async def test_a_key_is_free_again_after_a_day(self, studio: Studio) -> None:
         ada = await studio.person()

@@ -1,3 +1,6 @@
+import asyncio
+from contextlib import aclosing
+
 import pytest
 from support.api import key
 from support.proposals import FAILURE, read_proposal
@@ -5,6 +8,7 @@ from support.studio import FILES, Studio, Team
 
 from graphql_api.events.cursors import encode_cursor
 from graphql_api.events.records import NewEvent
+from graphql_api.schema import schema
 
 pytestmark = pytest.mark.anyio
 
@@ -34,6 +38,36 @@ class TestProposal:
         }
         assert found["events"]["nodes"][-1]["generatedFiles"] == [{"path": "definition.json"}, {"path": "new.md"}]
         assert found["eventHead"] == encode_cursor(id_, 4)
+
+    async def test_who_has_seen_an_event_reads_what_it_tells(self, team: Team, studio: Studio) -> None:
+        proposal = await studio.refine(team.editor, team.workflow)
+
+        async def run() -> None:
+            await studio.start(proposal)
+            await studio.change(proposal, {"new.md": "new\n"})
+            await studio.end(proposal)
+
+        document = """subscription ($id: ID!) { proposalEvents(proposalId: $id) { __typename
+          proposal { status generatedFiles { path } workflow { events(first: 100) { nodes {
+            ... on ProposalStatusChanged { to } } } } } } }"""
+        results = await schema.subscribe(
+            document, variable_values={"id": proposal}, context_value=team.viewer.context()
+        )
+        seen, running = [], asyncio.create_task(run())
+        async with aclosing(results) as events:
+            async for result in events:
+                assert result.data is not None
+                event = result.data["proposalEvents"]
+                state = event["proposal"]
+                least = {"ProposalQueued": 0, "ProposalCompleted": 2}.get(event["__typename"], 1)
+                assert ["PENDING", "PROCESSING", "COMPLETED"].index(state["status"]) >= least
+                told = [each["to"] for each in state["workflow"]["events"]["nodes"] if each]
+                assert len(told) > least
+                if event["__typename"] in {"FilesChanged", "ProposalCompleted"}:
+                    assert {"path": "new.md"} in state["generatedFiles"]
+                seen.append(event["__typename"])
+        await running
+        assert seen == ["ProposalQueued", "ProposalStarted", "FilesChanged", "ProposalCompleted"]
 
     async def test_tells_why_it_failed(self, team: Team, studio: Studio) -> None:
         proposal = await studio.refine(team.editor, team.workflow)

@@ -4,10 +4,14 @@ from typing import Any
 import pytest
 from support.api import key
 from support.proposals import read_proposal
+from support.scripted_runtime import ScriptedRuntime, end
 from support.studio import FILES, Studio, Team
 
+from graphql_api.authoring.outcomes import ProposalOutcomes
 from graphql_api.events.cursors import encode_cursor
 from graphql_api.kit.columns import now
+from graphql_api.runtimes.ingest import Ingest
+from graphql_api.runtimes.protocol import RunRequest, ThreadRef
 
 pytestmark = pytest.mark.anyio
 
@@ -59,6 +63,25 @@ class TestRefineWorkflow:
             "context_file_path": "THE_SPEC/plan.md",
             "context_selection": "two",
         }
+
+    async def test_the_agent_is_given_prompt_context_and_the_drafts_files(self, team: Team, studio: Studio) -> None:
+        proposal = await studio.refine(
+            team.editor, team.workflow, "Greet.", contextFilePath="THE_SPEC/plan.md", contextSelection="two"
+        )
+        requests: list[RunRequest] = []
+
+        class Curious(ScriptedRuntime):
+            async def start(self, request: RunRequest) -> ThreadRef:
+                requests.append(request)
+                return await super().start(request)
+
+        (claim,) = [claim for claim in await studio.claim() if claim.execution_id == key(proposal, "Proposal")]
+        await Ingest(studio.database, studio.log, Curious(end()), ProposalOutcomes(studio.log)).run(claim)
+        (request,) = requests
+        given = (request.prompt, request.context_file_path, request.context_selection)
+        assert given == ("Greet.", "THE_SPEC/plan.md", "two")
+        assert request.files == FILES
+        assert (await read_proposal(team.viewer, proposal))["status"] == "COMPLETED"
 
     async def test_opens_a_draft_when_there_is_none(self, team: Team, studio: Studio) -> None:
         await studio.publish(team.owner, team.workflow)

@@ -1,7 +1,9 @@
 """What PostgreSQL takes back at the last moment is done again: once, and as a whole."""
 
 import pytest
+from sqlalchemy.exc import DBAPIError
 from support.databases import taking_back
+from support.proposals import types
 from support.scenes import INPUTS, Scene, make_scene
 from support.studio import TABLES, Studio, Team
 
@@ -68,3 +70,27 @@ class TestMutations:
             error = await team.viewer.refused("publishDraft", workflowId=team.workflow)
         assert error["code"] == "FORBIDDEN"
         assert await studio.actions(team.workflow) == [*before, "access.refuse"]
+
+
+class TestRuns:
+    async def test_what_becomes_of_a_run_is_written_with_the_event_that_tells_it_or_not_at_all(
+        self, studio: Studio, team: Team
+    ) -> None:
+        proposal = await studio.refine(team.editor, team.workflow)
+        await studio.start(proposal)
+        for step in (
+            lambda: studio.change(proposal, {"new.md": "new\n", "THE_SPEC/plan.md": None}),
+            lambda: studio.end(proposal, summary="Done."),
+        ):
+            before = await studio.fingerprint(team.workflow)
+            async with taking_back(studio.database, "events"):
+                with pytest.raises(DBAPIError, match="could not serialize access"):
+                    await step()
+                assert await studio.fingerprint(team.workflow) == before
+                await step()
+        assert await types(team.viewer, proposal) == [
+            "ProposalQueued",
+            "ProposalStarted",
+            "FilesChanged",
+            "ProposalCompleted",
+        ]

@@ -196,10 +196,15 @@ class Studio:
 
     async def start(self, proposal: str) -> None:
         """Have the runtime accept a proposal: it is PROCESSING."""
+        await self.claim()
+        await self.restart(proposal)
+
+    async def claim(self) -> list[Claim]:
+        """Claim whatever is due, as a worker does; give what is new."""
         async with self.database.transaction() as session:
             claims = await executions.claim(session, self.log, worker=_WORKER, limit=10_000, lease=_LEASE)
         self._claims.update({claim.execution_id: claim for claim in claims})
-        await self.restart(proposal)
+        return claims
 
     async def restart(self, proposal: str) -> None:
         """Have the runtime accept a proposal that is claimed already."""
