@@ -18,8 +18,7 @@ from graphql_api.kit import contents
 from graphql_api.kit.columns import now
 from graphql_api.kit.conflicts import tried_again
 from graphql_api.kit.database import Session
-from graphql_api.kit.errors import Invalid
-from graphql_api.kit.files import MAX_FILES, FileEntry, changed_digests, changes_between, entry_of
+from graphql_api.kit.files import FileEntry, changed_digests, changes_between, entry_of
 from graphql_api.kit.texts import checked_text
 from graphql_api.runtimes import snapshots
 
@@ -95,8 +94,7 @@ async def approve(
                 preview=preview,
             )
         result = _result(merge)
-        if len(result.entries) > MAX_FILES:
-            raise Invalid(f"The draft would have {len(result.entries)} files; {MAX_FILES} are allowed.", path=["input"])
+        filesets.check_count(sides.ours, result.entries, path=["input"])
         changes = await drafts.revise(session, context, workflow, draft, dict(sides.ours), result)
         await proposals.move(
             session,

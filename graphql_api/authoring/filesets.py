@@ -141,9 +141,23 @@ def joined(first: FileSet, second: FileSet, *, path: Sequence[str]) -> FileSet:
         Invalid: When there are too many.
     """
     entries = {**first.entries, **second.entries}
-    if len(entries) > MAX_FILES:
-        raise Invalid(f"A draft has at most {MAX_FILES} files; this would make {len(entries)}.", path=path)
+    check_count(first.entries, entries, path=path)
     return FileSet(entries, {**first.texts, **second.texts})
+
+
+def check_count(before: Mapping[str, FileEntry], after: Mapping[str, FileEntry], *, path: Sequence[str]) -> None:
+    """Refuse a set that is too large, by the first file that is too much.
+
+    Raises:
+        Invalid: When there are too many files.
+    """
+    excess = len(after) - MAX_FILES
+    if excess > 0:
+        first = [name for name in after if name not in before][-excess]
+        raise Invalid(
+            f"A draft has at most {MAX_FILES} files; this would make {len(after)}: {first!r} is one too many.",
+            path=path,
+        )
 
 
 def from_scratch(files: Sequence[NewFile], *, path: Sequence[str]) -> FileSet:

@@ -269,7 +269,7 @@ def _checked_resolutions(resolutions: Sequence[Resolution], conflicts: Collectio
             try:
                 checked_content(resolution.content)
             except InvalidFile as error:
-                raise Invalid(str(error), path=[*at, "content"]) from error
+                raise Invalid(f'"{resolution.path}": {error}', path=[*at, "content"]) from error
         checked[resolution.path] = resolution
     return checked
 

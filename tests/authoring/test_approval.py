@@ -4,6 +4,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.api import Api, key
+from support.files import BAD_CONTENTS
 from support.studio import FILES, Studio, Team
 
 pytestmark = pytest.mark.anyio
@@ -152,8 +153,6 @@ class TestApproveProposal:
             ({"resolutions": [{"path": PLAN, "side": "OURS"}] * 2}, ["resolutions", "1", "path"]),
             ({"resolutions": [{"path": PLAN}]}, ["resolutions", "0"]),
             ({"resolutions": [{"path": PLAN, "side": "OURS", "content": "x"}]}, ["resolutions", "0"]),
-            ({"resolutions": [{"path": PLAN, "content": "\0"}]}, ["resolutions", "0", "content"]),
-            ({"resolutions": [{"path": PLAN, "content": "\ud800"}]}, ["resolutions", "0", "content"]),
             ({"idempotencyKey": "a" * 256}, ["idempotencyKey"]),
         ],
     )
@@ -166,6 +165,16 @@ class TestApproveProposal:
         error = await team.editor.refused("approveProposal", proposalId=proposal, **arguments)
         assert error == {"__typename": "ValidationError", "code": "VALIDATION_FAILED", "path": ["input", *path]}
         assert await studio.fingerprint(team.workflow) == before
+
+    @pytest.mark.parametrize("content", BAD_CONTENTS.values(), ids=BAD_CONTENTS)
+    async def test_a_bad_content_of_a_resolution_names_its_file(self, team: Team, studio: Studio, content: str) -> None:
+        proposal = await studio.completed(team.editor, team.workflow, {PLAN: AGAINST_OURS})
+        await studio.edit(team.owner, team.workflow, {PLAN: OURS})
+        resolutions = [{"path": PLAN, "content": content}]
+        payload = await team.editor.send("approveProposal", proposalId=proposal, resolutions=resolutions)
+        (error,) = payload["errors"]
+        assert (error["__typename"], error["path"]) == ("ValidationError", ["input", "resolutions", "0", "content"])
+        assert error["message"].startswith(f'"{PLAN}": A file ')
 
     async def test_refuses_a_digest_of_another_merge(self, team: Team, studio: Studio) -> None:
         proposal = await studio.completed(team.editor, team.workflow, {PLAN: THEIRS})
@@ -210,8 +219,10 @@ class TestApproveProposal:
         proposal = await studio.completed(team.editor, team.workflow, {"a.md": "a", "b.md": "b", "c.md": "c"})
         await studio.edit(team.owner, team.workflow, {f"{number}.md": "" for number in range(497)})
         before = await studio.fingerprint(team.workflow)
-        error = await team.editor.refused("approveProposal", proposalId=proposal)
-        assert error == {"__typename": "ValidationError", "code": "VALIDATION_FAILED", "path": ["input"]}
+        payload = await team.editor.send("approveProposal", proposalId=proposal)
+        (error,) = payload["errors"]
+        assert (error["__typename"], error["path"]) == ("ValidationError", ["input"])
+        assert error["message"] == "A draft has at most 500 files; this would make 502: 'b.md' is one too many."
         assert await studio.fingerprint(team.workflow) == before
         await team.editor.do("approveProposal", proposalId=proposal, paths=["a.md"])
 

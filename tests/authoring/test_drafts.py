@@ -197,7 +197,6 @@ class TestEditDraft:
             ({"write": [file("a", ""), file("a", "")]}, ["write", "1", "path"]),
             ({"write": [file("a", "\0")]}, ["write", "0", "content"]),
             ({"write": [file("a", "\ud800")]}, ["write", "0", "content"]),
-            ({"write": [file(str(n), "") for n in range(MAX_FILES - 1)]}, []),
             ({"status": "IN_PROGRESS", "idempotencyKey": "a" * 256}, ["idempotencyKey"]),
         ],
     )
@@ -207,7 +206,7 @@ class TestEditDraft:
         assert error == {"__typename": "ValidationError", "code": "VALIDATION_FAILED", "path": ["input", *path]}
         assert await studio.fingerprint(team.workflow) == before
 
-    async def test_refuses_every_bad_path_and_content_and_names_the_file(self, team: Team, studio: Studio) -> None:
+    async def test_refuses_every_bad_file_and_names_it(self, team: Team, studio: Studio) -> None:
         before = await studio.fingerprint(team.workflow)
         good = file("good.md", "")
         edits: list[tuple[dict[str, Any], list[str], str]] = [
@@ -221,6 +220,7 @@ class TestEditDraft:
                 for bad in BAD_CONTENTS.values()
             ),
         ]
+        edits.append(({"write": [file(f"{n}.md", "") for n in range(MAX_FILES - 1)]}, [], f"{MAX_FILES - 2}.md"))
         for edit, path, named in edits:
             payload = await team.editor.send("editDraft", workflowId=team.workflow, expectedRevision=1, **edit)
             (error,) = payload["errors"]

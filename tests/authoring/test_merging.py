@@ -333,7 +333,7 @@ class TestResolutions:
     def test_a_text_that_no_file_may_have_is_refused(self) -> None:
         assert self.refusal(Resolution("a", content="\x00")) == (
             ["input", "resolutions", "0", "content"],
-            "A file has no NUL character.",
+            '"a": A file has no NUL character.',
         )
 
 
