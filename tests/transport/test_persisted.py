@@ -39,6 +39,7 @@ async def post(site: Site, **body: object) -> dict[str, Any]:
 
 def code_of(answer: dict[str, Any]) -> str:
     (error,) = answer["errors"]
+    assert len(error["extensions"]["requestId"]) == 32
     return str(error["extensions"]["code"])
 
 

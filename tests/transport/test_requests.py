@@ -43,6 +43,7 @@ async def status_of(reader: asyncio.StreamReader) -> int:
 
 def error_of(answer: httpx.Response) -> dict[str, Any]:
     (error,) = answer.json()["errors"]
+    assert len(error["extensions"]["requestId"]) == 32
     found: dict[str, Any] = error
     return found
 
