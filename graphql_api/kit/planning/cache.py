@@ -2,7 +2,9 @@
 
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Generic, TypeVar
+from weakref import ref
 
 from graphql import OperationDefinitionNode
 from graphql.execution import Executor
@@ -19,7 +21,8 @@ class KeptPlans(Generic[Plan]):
     """Plans by operation; the least recently used ones are forgotten first.
 
     Two operations are the same when they come from the same parsed document, and the variables that decide what is
-    selected have the same values.
+    selected have the same values. A plan is forgotten with its document, which takes far more memory than its text:
+    how many documents are kept is not decided here.
 
     Args:
         make: Makes the plan of an operation; raises `Surprise`, or gives None, when graphql-core has to execute it.
@@ -50,7 +53,7 @@ class KeptPlans(Generic[Plan]):
         key = (id(operation), id(executor.schema), *sorted(deciding))
         kept = self._plans.get(key)
         if kept is None:
-            kept = self._plans[key] = _Kept(operation)
+            kept = self._plans[key] = _Kept(operation, partial(self._forget, key))
             if len(self._plans) > self._max_plans:
                 self._plans.popitem(last=False)
         else:
@@ -60,6 +63,9 @@ class KeptPlans(Generic[Plan]):
             if kept.times == self._planned_from:
                 kept.plan = self._made(executor)
         return kept.plan
+
+    def _forget(self, key: tuple[object, ...], _reference: object) -> None:
+        self._plans.pop(key, None)
 
     def _made(self, executor: Executor[Any]) -> Plan | None:
         middleware = executor.middleware_manager
@@ -75,12 +81,13 @@ class _Kept(Generic[Plan]):
     """A plan, and how often its operation came until it was made.
 
     Args:
-        operation: Kept beside the plan, so that no other one gets its identity.
+        operation: Whose plan it is.
+        forget: Called when the operation is gone, before another one can get its identity.
     """
 
     __slots__ = ("operation", "plan", "times")
 
-    def __init__(self, operation: OperationDefinitionNode) -> None:
-        self.operation = operation
+    def __init__(self, operation: OperationDefinitionNode, forget: Callable[[object], None]) -> None:
+        self.operation = ref(operation, forget)
         self.plan: Plan | None = None
         self.times = 0

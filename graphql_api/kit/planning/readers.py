@@ -6,10 +6,10 @@ to know how an error is reported, and what it does not understand costs time and
 
 from datetime import UTC, datetime
 from enum import Enum
-from functools import partial
 from math import isfinite
 from typing import Any
 from uuid import UUID
+from weakref import ref
 
 from graphql import (
     GraphQLBoolean,
@@ -53,11 +53,11 @@ class Readers:
     """Expression of what a moment in UTC becomes: it is left to what writes JSON, unless somebody sees it before."""
 
     def __init__(self, executor: Executor[Any]) -> None:
-        # Not the executor itself: readers outlive it, and it holds a caller's context.
+        # Not the executor itself: readers outlive it, and it holds a caller's context. Nor the operation: whoever runs
+        # it holds it, and its end is what ends the plan.
         self._schema = executor.schema
-        self._collect = partial(
-            collect_subfields, executor.schema, executor.fragments, executor.variable_values, executor.operation
-        )
+        self._fragments, self._variables = executor.fragments, executor.variable_values
+        self._operation = ref(executor.operation)
 
     def reader(self, type_: GraphQLOutputType, details: FieldDetailsList) -> Reader:
         """Make the reader of a field's value.
@@ -111,7 +111,10 @@ class Readers:
         origin = _origin(type_)
         if origin is None:
             raise Surprise(f"{type_} is not made of one class.")
-        selection = self._collect(type_, details)
+        operation = self._operation()
+        if operation is None:
+            raise Surprise("The operation is gone.")
+        selection = collect_subfields(self._schema, self._fragments, self._variables, operation, type_, details)
         if selection.new_defer_usages:
             raise Surprise(f"A part of {type_} is deferred.")
         shown = [self._field(type_, key, fields) for key, fields in selection.grouped_field_set.items()]
