@@ -221,10 +221,12 @@ def opened(edited: int) -> Iterator[Site]:
     with tempfile.TemporaryDirectory() as directory:
         home = Path(directory) / "home"
         generator = bench.load_generator(Path(directory), "httpload")
-        with embedded_postgres.start(home) as server:
-            url = server.url()
-            yield Site(home, url, generator, *asyncio.run(_seed(url, edited)))
-        embedded_postgres.remove(home)
+        try:
+            with embedded_postgres.start(home) as server:
+                url = server.url()
+                yield Site(home, url, generator, *asyncio.run(_seed(url, edited)))
+        finally:
+            embedded_postgres.remove(home)
 
 
 async def _seed(url: str, edited: int) -> tuple[UUID, UUID, Iterator[str], int]:
