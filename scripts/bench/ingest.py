@@ -46,8 +46,8 @@ WARM_UP = 0.3
 """Part of the run after which memory should not grow any more."""
 
 
-def script(turns: int) -> Iterator[Frame]:
-    """Write turns of a hundred frames: a message in pieces and as a whole, and a file."""
+def script(turns: int, thread_id: str) -> Iterator[Frame]:
+    """Write turns of a hundred frames: a message in pieces and as a whole, and a file that no other thread has."""
     files: dict[str, str] = {}
     for turn in range(turns):
         message = {"id": f"message-{turn}", "agent": "author"}
@@ -55,7 +55,7 @@ def script(turns: int) -> Iterator[Frame]:
         for word in words:
             yield Frame("message_delta", {**message, "text": word})
         yield Frame("message", {**message, "text": "".join(words)})
-        files[f"THE_SPEC/page-{turn % 5}.md"] = f"# Page\n\n{' '.join(words)}\n" * 10
+        files[f"THE_SPEC/page-{turn % 5}.md"] = f"# Page of {thread_id}\n\n{' '.join(words)}\n" * 10
         yield Frame("files", {"files": dict(files)})
     yield Frame("end", {"error": None, "summary": "Done."})
 
@@ -64,7 +64,7 @@ async def serve(protocol: Protocol, seconds: float) -> None:
     """Serve a fake runtime until standard input is closed; print its URL."""
     turns = int(seconds * FRAMES_A_SECOND / (PIECES + 2))
     fake = FakeRuntime(
-        protocol, script=lambda _prompt, _files, _thread: script(turns), speed=PACE_SECONDS * FRAMES_A_SECOND
+        protocol, script=lambda _prompt, _files, thread: script(turns, thread), speed=PACE_SECONDS * FRAMES_A_SECOND
     )
     async with fake.serving() as url:
         print(url, flush=True)
@@ -76,17 +76,20 @@ class Listener:
     """Hears of executions as proposals do.
 
     Attributes:
-        ended_at: When each ended, on the monotonic clock.
+        started_at: When each was started, on the monotonic clock.
+        ended_at: When each ended.
         failures: What went wrong.
     """
 
     log: EventLog
+    started_at: dict[UUID, float] = field(default_factory=dict)
     ended_at: dict[UUID, float] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
 
     async def started(self, session: Session, claim: Claim, *, thread: ThreadRef, runtime: str) -> None:
         """Note the start."""
         await executions.begin(session, claim, thread=thread, runtime=runtime)
+        self.started_at[claim.execution_id] = time.monotonic()
 
     async def ended(self, session: Session, claim: Claim, outcome: Outcome) -> None:
         """Note the end, and close the log."""
@@ -143,7 +146,7 @@ async def measure(database: Database, runtime: AgentRuntime, count: int, seconds
         events = (await session.exec(select(func.count()).select_from(Event))).one()
     frames = count * int(seconds * FRAMES_A_SECOND)
     warm = [megabytes for at, megabytes in memory if at > WARM_UP * seconds]
-    took = max(listener.ended_at.values()) - begun
+    took = max(listener.ended_at[execution_id] - listener.started_at[execution_id] for execution_id in ids)
     return Result(runtime.name, frames, events, used / frames * 1e6, warm[0], warm[-1], took - seconds)
 
 

@@ -47,6 +47,7 @@ class Thread:
         self.starts = 1
         self._speed = speed if speed > 0 else math.inf
         self._waits = waits
+        self._due = 0.0
         self._changed = asyncio.Event()
         self._listeners = 0
         self._strikes: Counter[int] = Counter()
@@ -91,6 +92,7 @@ class Thread:
     async def _perform(self) -> None:
         if self._waits:
             await self._wait_for_a_listener()
+        self._due = asyncio.get_running_loop().time()
         for cue in self.play.cues:
             await self._send(cue)
         if not self.play.ends:
@@ -108,7 +110,9 @@ class Thread:
                     await self._changed.wait()
 
     async def _send(self, cue: Cue) -> None:
-        await asyncio.sleep(cue.after / self._speed)
+        # From due time to due time, so that what sending takes does not make the run slower than it was written.
+        self._due += cue.after / self._speed
+        await asyncio.sleep(self._due - asyncio.get_running_loop().time())
         self.position += 1
         self.files = self.files if cue.files is None else cue.files
         self._announce()
