@@ -1,10 +1,11 @@
 """The append-only log: sequences without holes, appends fenced by an epoch, followed by replay and then live."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from time import perf_counter
+from typing import Any
 from uuid import UUID
 
 import orjson
@@ -30,18 +31,23 @@ from graphql_api.kit.errors import CursorInvalid
 SILENCE_SECONDS = 2.0
 """After this long without a word of a subject, its followers' positions are compared with the log."""
 
-_APPEND = text("""
-    WITH head AS (
-        UPDATE event_logs SET last_sequence = last_sequence + :count, is_closed = :closes
-        WHERE subject_id = :subject AND NOT is_closed AND (CAST(:epoch AS bigint) IS NULL OR epoch = :epoch)
-        RETURNING last_sequence - :count AS base
-    )
+_APPEND = """
+    WITH {allowed} head AS (
+        UPDATE event_logs SET last_sequence = last_sequence + {count}, is_closed = {closes}
+        WHERE subject_id = {subject} AND NOT is_closed AND (CAST({epoch} AS bigint) IS NULL OR epoch = {epoch})
+            {condition}
+        RETURNING last_sequence - {count} AS base
+    ) {along}
     INSERT INTO events (subject_id, sequence, type, payload, is_terminal, occurred_at)
-    SELECT :subject, head.base + new.position, new.type, CAST(new.payload AS jsonb), new.is_terminal, clock_timestamp()
-    FROM head, unnest(CAST(:types AS text[]), CAST(:payloads AS text[]), CAST(:terminals AS boolean[]))
+    SELECT {subject}, head.base + new.position, new.type, CAST(new.payload AS jsonb), new.is_terminal, clock_timestamp()
+    FROM head, unnest(CAST({types} AS text[]), CAST({payloads} AS text[]), CAST({terminals} AS boolean[]))
         WITH ORDINALITY AS new (type, payload, is_terminal, position)
     RETURNING sequence, occurred_at
-""")
+"""
+_ARGUMENTS = ("subject", "epoch", "count", "closes", "types", "payloads", "terminals")
+_APPEND_ALONG = text(
+    _APPEND.format(allowed="", condition="", along="", **{argument: f":{argument}" for argument in _ARGUMENTS})
+)
 
 SAMPLE_SECONDS = 0.02
 """Between two samples of the lag, at least: with thousands of followers, timing each would cost more than sending."""
@@ -65,6 +71,26 @@ _log = structlog.get_logger()
 
 class AppendRefused(Exception):
     """Nothing was written: the log is closed, or the writer's epoch is over."""
+
+
+class Companion:
+    """What a writer of a log notes elsewhere in the statement that appends: both are written, or neither is.
+
+    The arguments $1 and $2 are the subject and the epoch.
+
+    Args:
+        lock: A SELECT that takes the lock of the writer's own row before that of the log; without a row nothing is
+            written.
+        write: An UPDATE of that row, up to its WHERE; the arguments of its own begin with $8.
+    """
+
+    def __init__(self, lock: str, write: str) -> None:
+        self.append = _APPEND.format(
+            allowed=f"allowed AS ({lock}),",
+            condition="AND EXISTS (SELECT FROM allowed)",
+            along=f", along AS ({write} AND EXISTS (SELECT FROM head))",
+            **{argument: f"${number}" for number, argument in enumerate(_ARGUMENTS, 1)},
+        )
 
 
 class EventLog:
@@ -116,27 +142,38 @@ class EventLog:
         Raises:
             AppendRefused: When the log is closed or the epoch is over; nothing was written.
         """
-        new = [event for event in events if isinstance(event, NewEvent)]
-        rows = await session.execute(
-            _APPEND,
-            {
-                "subject": subject,
-                "epoch": epoch,
-                "count": len(new),
-                "closes": new[-1].is_terminal,
-                "types": [event.type for event in new],
-                "payloads": [orjson.dumps(event.payload).decode() for event in new],
-                "terminals": [event.is_terminal for event in new],
-            },
-        )
-        written = sorted((sequence, occurred_at) for sequence, occurred_at in rows)
-        if len(written) != len(new):
-            raise AppendRefused(f"The log of {subject} is closed, or epoch {epoch} is over.")
-        stored = [
-            StoredEvent(subject, sequence, event.type, event.payload, occurred_at, event.is_terminal)
-            for event, (sequence, occurred_at) in zip(new, written, strict=True)
-        ]
+        rows = await session.execute(_APPEND_ALONG, _arguments(subject, events, epoch))
+        stored = _stored(subject, events, epoch, rows.all())
         session.after_commit.append(partial(self._publish, subject, events, stored))
+        return stored
+
+    async def append_alone(
+        self,
+        subject: UUID,
+        events: Sequence[NewEvent | NewLiveEvent],
+        *values: object,
+        epoch: int,
+        companion: Companion,
+    ) -> list[StoredEvent]:
+        """Append events in a statement that is a transaction of its own, which costs a fraction of one of several.
+
+        Args:
+            subject: Whose log.
+            events: In order, at least one to store.
+            values: The companion's own arguments.
+            epoch: The writer's fencing token.
+            companion: What else is written.
+
+        Returns:
+            The stored events with their sequences.
+
+        Raises:
+            AppendRefused: When the log is closed, the epoch is over, or the companion's row is not there; nothing was
+                written.
+        """
+        arguments = _arguments(subject, events, epoch).values()
+        stored = _stored(subject, events, epoch, await self._database.fetch(companion.append, *arguments, *values))
+        self._publish(subject, events, stored)
         return stored
 
     def publish_live(self, subject: UUID, sequence: int, events: Sequence[NewLiveEvent]) -> None:
@@ -267,3 +304,31 @@ class EventLog:
                     self._hub.reconcile(await self.heads(subjects))
                 except DATABASE_ERRORS as error:
                     _log.warning("heads_unreadable", error=type(error).__name__)
+
+
+def _arguments(subject: UUID, events: Sequence[NewEvent | NewLiveEvent], epoch: int | None) -> dict[str, object]:
+    """Give the arguments of an append, in the order of their numbers."""
+    new = [event for event in events if isinstance(event, NewEvent)]
+    return {
+        "subject": subject,
+        "epoch": epoch,
+        "count": len(new),
+        "closes": new[-1].is_terminal,
+        "types": [event.type for event in new],
+        "payloads": [orjson.dumps(event.payload).decode() for event in new],
+        "terminals": [event.is_terminal for event in new],
+    }
+
+
+def _stored(
+    subject: UUID, events: Sequence[NewEvent | NewLiveEvent], epoch: int | None, rows: Iterable[Iterable[Any]]
+) -> list[StoredEvent]:
+    """Pair events with the rows that an append gave for them."""
+    new = [event for event in events if isinstance(event, NewEvent)]
+    written = sorted((sequence, occurred_at) for sequence, occurred_at in rows)
+    if len(written) != len(new):
+        raise AppendRefused(f"The log of {subject} is closed, or epoch {epoch} is over.")
+    return [
+        StoredEvent(subject, sequence, event.type, event.payload, occurred_at, event.is_terminal)
+        for event, (sequence, occurred_at) in zip(new, written, strict=True)
+    ]

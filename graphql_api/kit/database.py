@@ -178,6 +178,26 @@ class Database:
         with self._reading.sync_engine.connect() as connection:
             return connection.execute(statement, parameters).all()
 
+    async def fetch(self, query: str, *arguments: object) -> list[asyncpg.Record]:
+        """Run one statement in the driver's words, which is committed when its rows are there.
+
+        It is a single message to the server, where a transaction takes three or more.
+        """
+        connection = await self.engine.raw_connection()
+        driver: asyncpg.Connection | None = connection.driver_connection
+        if driver is None:  # it was not detached
+            raise TypeError(type(connection).__name__)
+        try:
+            rows: list[asyncpg.Record] = await driver.fetch(query, *arguments)
+        except asyncpg.PostgresError:
+            connection.close()
+            raise
+        except BaseException as error:
+            connection.invalidate(error)  # nobody knows what it waits for
+            raise
+        connection.close()
+        return rows
+
     async def connect(self) -> asyncpg.Connection:
         """Open a raw connection outside the pool, for LISTEN, NOTIFY and session locks."""
         return await self._connect(application_name="orchestrator-notifier")

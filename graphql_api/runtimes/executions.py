@@ -15,7 +15,8 @@ import asyncpg
 from sqlalchemy import Update, text
 from sqlmodel import col, func, insert, select, update
 
-from graphql_api.events.log import EventLog
+from graphql_api.events.log import Companion, EventLog
+from graphql_api.events.records import NewEvent, NewLiveEvent, StoredEvent
 from graphql_api.kit import metrics, tracing
 from graphql_api.kit.database import Database, Session
 from graphql_api.kit.errors import ErrorCode
@@ -74,6 +75,16 @@ _RENEW = """
     WHERE executions.id = claimed.id AND executions.epoch = claimed.epoch AND state = 'RUNNING'
     RETURNING executions.id, executions.epoch
 """
+
+
+_PROGRESS = Companion(
+    lock="SELECT FROM executions WHERE id = $1 AND epoch = $2 AND state = 'RUNNING' FOR NO KEY UPDATE",
+    write="""
+        UPDATE executions
+        SET frames_ingested = $8, input_tokens = input_tokens + $9, output_tokens = output_tokens + $10
+        WHERE id = $1
+    """,
+)
 
 
 class LeaseLost(Exception):
@@ -214,6 +225,25 @@ async def progress(session: Session, claim: Claim, *, frames: int, input_tokens:
     )
 
 
+async def tell(
+    log: EventLog,
+    claim: Claim,
+    events: Sequence[NewEvent | NewLiveEvent],
+    *,
+    frames: int,
+    input_tokens: int,
+    output_tokens: int,
+) -> list[StoredEvent]:
+    """Append events to the log of an execution and note what `progress` does, in one statement.
+
+    Raises:
+        AppendRefused: When the claim is over; nothing was written.
+    """
+    return await log.append_alone(
+        claim.execution_id, events, frames, input_tokens, output_tokens, epoch=claim.epoch, companion=_PROGRESS
+    )
+
+
 async def end(session: Session, claim: Claim) -> None:
     """Note that nothing more will come.
 
@@ -282,7 +312,9 @@ async def seconds_since_start(session: Session, execution_id: UUID) -> float:
 
 
 async def _write(session: Session, claim: Claim, **values: object) -> None:
-    result = await session.execute(_held(claim).values(**values).returning(col(Execution.id)))
+    query = _held(claim).values(**values).returning(col(Execution.id))
+    # What a session has read of it is not brought up to date, which would cost more than the statement.
+    result = await session.execute(query.execution_options(synchronize_session=False))
     if result.first() is None:
         raise LeaseLost(f"Epoch {claim.epoch} of execution {claim.execution_id} is over.")
 

@@ -1,6 +1,7 @@
 """Recording: what the frames of a runtime mean, in the log and among the files."""
 
 from collections.abc import Sequence
+from typing import TypedDict
 
 from graphql_api.events.log import EventLog
 from graphql_api.events.records import NewEvent, NewLiveEvent
@@ -11,6 +12,16 @@ from graphql_api.runtimes.executions import Claim
 from graphql_api.runtimes.progress import Progress
 from graphql_api.runtimes.protocol import FilesSnapshot, MessageDelta, Normalized, RunEnded, TokensUsed
 from graphql_api.runtimes.snapshots import FilesRead
+
+_Step = NewEvent | NewLiveEvent | FilesRead
+
+
+class _Noted(TypedDict):
+    """What is noted of an execution with its events."""
+
+    frames: int
+    input_tokens: int
+    output_tokens: int
 
 
 class Recorder:
@@ -26,44 +37,49 @@ class Recorder:
         self._log = log
 
     async def record(self, claim: Claim, progress: Progress, normalized: Sequence[Normalized]) -> None:
-        """Store one batch in one transaction; live events follow the stored ones that they belong to.
+        """Store one batch in one transaction, which is one statement unless files changed.
+
+        Live events follow the stored ones that they belong to.
 
         Raises:
             LeaseLost: When the claim is over.
             AppendRefused: For the same reason, found by the log.
         """
-        if all(isinstance(item, MessageDelta) for item in normalized):
-            deltas = [progress.delta(item) for item in normalized if isinstance(item, MessageDelta)]
-            self._log.publish_live(claim.execution_id, progress.position, deltas)
-            return
         used = [item for item in normalized if isinstance(item, TokensUsed)]
+        noted: _Noted = {
+            "frames": progress.ingested,
+            "input_tokens": sum(item.input_tokens for item in used),
+            "output_tokens": sum(item.output_tokens for item in used),
+        }
         steps = [await self._step(item, progress) for item in normalized if not isinstance(item, RunEnded)]
+        if any(isinstance(step, FilesRead) and step.changes for step in steps):
+            await self._store(claim, progress, steps, noted)
+            progress.unsaved.clear()
+            return
+        events = [event for step in steps for event in _events(step, progress)]
+        if any(isinstance(event, NewEvent) for event in events):
+            stored = await executions.tell(self._log, claim, events, **noted)
+            progress.position = stored[-1].sequence
+        else:
+            live = [event for event in events if isinstance(event, NewLiveEvent)]
+            self._log.publish_live(claim.execution_id, progress.position, live)
+
+    async def _store(self, claim: Claim, progress: Progress, steps: Sequence[_Step], noted: _Noted) -> None:
+        """Store events with files that changed between them."""
         async with self._database.transaction() as session:
-            await executions.progress(
-                session,
-                claim,
-                frames=progress.ingested,
-                input_tokens=sum(item.input_tokens for item in used),
-                output_tokens=sum(item.output_tokens for item in used),
-            )
+            await executions.progress(session, claim, **noted)
             # All at once: in one order for everybody, so that two executions that write the same can't deadlock.
             await contents.store(session, progress.unsaved.values())
             events: list[NewEvent | NewLiveEvent] = []
             for step in steps:
-                if not isinstance(step, FilesRead):
-                    events.append(step)
-                    continue
-                events += progress.refusals(step)
-                if step.changes:
+                events += _events(step, progress)
+                if isinstance(step, FilesRead) and step.changes:
                     await self._append(session, claim, progress, [*events, snapshots.files_changed(step.changes)])
                     await snapshots.record(session, claim.execution_id, progress.position, step.changes)
                     events = []
             await self._append(session, claim, progress, events)
-        progress.unsaved.clear()
 
-    async def _step(
-        self, item: NewEvent | MessageDelta | FilesSnapshot | TokensUsed, progress: Progress
-    ) -> NewEvent | NewLiveEvent | FilesRead:
+    async def _step(self, item: NewEvent | MessageDelta | FilesSnapshot | TokensUsed, progress: Progress) -> _Step:
         if not isinstance(item, FilesSnapshot):
             return progress.event(item)
         read = await snapshots.read_files(self._database, progress.files, item, known=progress.unsaved)
@@ -80,3 +96,8 @@ class Recorder:
         elif events:
             live, position = [event for event in events if isinstance(event, NewLiveEvent)], progress.position
             session.after_commit.append(lambda: self._log.publish_live(claim.execution_id, position, live))
+
+
+def _events(step: _Step, progress: Progress) -> Sequence[NewEvent | NewLiveEvent]:
+    """Give the events of a step, without that of the files that changed."""
+    return progress.refusals(step) if isinstance(step, FilesRead) else [step]

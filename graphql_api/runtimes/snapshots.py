@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import sqlalchemy
 from sqlalchemy import BigInteger, Uuid, column, values
 from sqlmodel import col, select, update
 
@@ -72,7 +73,7 @@ async def read_files(
     texts = {digest: text for digest, text in texts.items() if digest in digests}
     at_hand = {**known, **texts}
     if missing := digests - at_hand.keys():
-        async with database.transaction() as session:
+        async with database.reading() as session:
             at_hand |= await contents.load(session, missing)
     changes = await asyncio.to_thread(changes_between, before, entries, at_hand)
     return FilesRead(entries, changes, texts, refusals)
@@ -131,33 +132,37 @@ def files_changed(changes: list[FileChange]) -> NewEvent:
 
 async def record(session: Session, execution_id: UUID, sequence: int, changes: list[FileChange]) -> None:
     """Write the files that an event brought, replaced or deleted."""
-    await session.execute(
+    gone = [change.path for change in changes if change.before is not None]
+    query = (
         update(ExecutionFile)
         .where(
             col(ExecutionFile.execution_id) == execution_id,
             col(ExecutionFile.to_sequence).is_(None),
-            col(ExecutionFile.path).in_([change.path for change in changes if change.before is not None]),
+            col(ExecutionFile.path).in_(gone),
         )
         .values(to_sequence=sequence)
     )
+    if gone:
+        await session.execute(query.execution_options(synchronize_session=False))
     await insert(session, execution_id, sequence, [change.after for change in changes if change.after is not None])
 
 
 async def insert(session: Session, execution_id: UUID, sequence: int, files: Iterable[FileEntry]) -> None:
     """Write files that stand from an event on."""
-    session.add_all(
-        ExecutionFile(
-            execution_id=execution_id,
-            path=file.path,
-            from_sequence=sequence,
-            type=file.type,
-            digest=file.digest,
-            size=file.size,
-            updated_at=file.updated_at,
-        )
+    rows = [
+        {
+            "execution_id": execution_id,
+            "path": file.path,
+            "from_sequence": sequence,
+            "type": file.type,
+            "digest": file.digest,
+            "size": file.size,
+            "updated_at": file.updated_at,
+        }
         for file in files
-    )
-    await session.flush()
+    ]
+    if rows:
+        await session.execute(sqlalchemy.insert(ExecutionFile), rows)
 
 
 async def files_at(session: Session, execution_id: UUID, sequence: int | None = None) -> dict[str, FileEntry]:

@@ -1,11 +1,13 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import asyncpg
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from support.databases import another
 from support.proxy import proxied
+from support.waiting import until
 
 from graphql_api.kit import pool
 from graphql_api.kit.database import Database, DatabaseURLError, parse_url
@@ -122,6 +124,31 @@ class TestTransaction:
             async with database.transaction() as session:
                 assert (await session.execute(text("SELECT 1"))).scalar_one() == 1
             assert proxy.carried == 2
+
+
+class TestFetch:
+    async def test_a_statement_is_committed_and_gives_its_rows(self, fresh_database: FreshDatabase) -> None:
+        database = await fresh_database(is_migrated=False)
+        await database.fetch("CREATE TABLE marks (mark int)")
+        assert await database.fetch("INSERT INTO marks VALUES ($1), ($2) RETURNING mark", 1, 2) == [(1,), (2,)]
+        async with database.transaction() as session:
+            assert (await session.execute(text("SELECT count(*) FROM marks"))).scalar_one() == 2
+
+    async def test_one_that_fails_or_is_cancelled_gives_its_connection_back(
+        self, fresh_database: FreshDatabase
+    ) -> None:
+        database = Database((await fresh_database(is_migrated=False)).url, pool_size=1)
+        ((pid,),) = await database.fetch("SELECT pg_backend_pid()")
+        with pytest.raises(asyncpg.DivisionByZeroError):
+            await database.fetch("SELECT 1 / 0")
+        assert await database.fetch("SELECT pg_backend_pid()") == [(pid,)]
+        long = asyncio.create_task(database.fetch("SELECT pg_sleep(3600)"))
+        await until(lambda: database.pool.in_use == 1)
+        long.cancel()
+        await asyncio.gather(long, return_exceptions=True)
+        assert await database.fetch("SELECT 1") == [(1,)]
+        assert (database.pool.in_use, database.pool.idle) == (0, 1)
+        await database.close()
 
 
 class TestConnect:

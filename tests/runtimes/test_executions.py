@@ -1,5 +1,6 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from uuid import uuid4
 
 import asyncpg
@@ -8,7 +9,7 @@ from support.executions import NOBODY, Engine
 from support.waiting import until
 
 from graphql_api.events.log import AppendRefused
-from graphql_api.events.records import NewEvent
+from graphql_api.events.records import NewEvent, NewLiveEvent
 from graphql_api.runtimes import executions, snapshots
 from graphql_api.runtimes.executions import Claim, LeaseLost
 from graphql_api.runtimes.models import ExecutionState
@@ -45,6 +46,20 @@ async def append(engine: Engine, claim: Claim) -> None:
         await engine.log.append(session, claim.execution_id, [NewEvent("Happened", {})], epoch=claim.epoch)
 
 
+async def tell(engine: Engine, claim: Claim) -> list[int]:
+    events = [NewEvent("Happened", {"number": 1}), NewLiveEvent("Mentioned", {}), NewEvent("Happened", {"number": 2})]
+    stored = await executions.tell(engine.log, claim, events, frames=7, input_tokens=5, output_tokens=3)
+    return [event.sequence for event in stored]
+
+
+async def assert_nothing_told(engine: Engine, claim: Claim) -> None:
+    """Check that a claim that is over can neither append nor note anything."""
+    before = await engine.row(claim.execution_id), await engine.events(claim.execution_id)
+    with pytest.raises(AppendRefused):
+        await tell(engine, claim)
+    assert (await engine.row(claim.execution_id), await engine.events(claim.execution_id)) == before
+
+
 async def due_in(engine: Engine, claim: Claim) -> timedelta:
     """Tell how long an execution may not be claimed, by the clock of the database."""
     connection = await engine.database.connect()
@@ -53,6 +68,66 @@ async def due_in(engine: Engine, claim: Claim) -> timedelta:
     )
     await connection.close()
     return answer
+
+
+class TestTell:
+    async def test_events_and_progress_are_written_together(self, engine: Engine) -> None:
+        await engine.order()
+        claim = await engine.claimed()
+        await append(engine, claim)
+        assert await tell(engine, claim) == [2, 3]
+        assert [event.payload for event in await engine.events(claim.execution_id)][1:] == [
+            {"number": 1},
+            {"number": 2},
+        ]
+        assert await tell(engine, claim) == [4, 5]
+        row = await engine.row(claim.execution_id)
+        assert (row.frames_ingested, row.input_tokens, row.output_tokens) == (7, 10, 6)
+
+    async def test_a_claim_that_is_over_writes_nothing(self, engine: Engine) -> None:
+        await engine.order()
+        first = await engine.claimed()
+        await engine.set(first.execution_id, "lease_expires_at = now()")
+        second = await engine.claimed()
+        await assert_nothing_told(engine, first)
+        await engine.stop(second.execution_id)
+        await assert_nothing_told(engine, second)
+
+    async def test_a_closed_log_lets_no_progress_be_noted(self, engine: Engine) -> None:
+        await engine.order()
+        claim = await engine.claimed()
+        async with engine.database.transaction() as session:
+            await engine.log.append(session, claim.execution_id, [NewEvent("Ended", {}, is_terminal=True)])
+        await assert_nothing_told(engine, claim)
+
+    async def test_a_claim_that_ends_meanwhile_writes_nothing(self, engine: Engine) -> None:
+        await engine.order()
+        claim = await engine.claimed()
+        async with engine.database.transaction() as session:
+            await executions.end(session, claim)
+            late = asyncio.create_task(tell(engine, claim))
+            await until(partial(is_waiting, engine))
+        with pytest.raises(AppendRefused):
+            await late
+        assert await engine.events(claim.execution_id) == []
+        assert (await engine.row(claim.execution_id)).frames_ingested == 0
+
+    async def test_another_change_of_the_row_meanwhile_is_no_obstacle(self, engine: Engine) -> None:
+        await engine.order()
+        claim = await engine.claimed()
+        async with engine.database.transaction() as session:
+            await executions.progress(session, claim, frames=1, input_tokens=100, output_tokens=0)
+            late = asyncio.create_task(tell(engine, claim))
+            await until(partial(is_waiting, engine))
+        assert await late == [1, 2]
+        row = await engine.row(claim.execution_id)
+        assert (row.frames_ingested, row.input_tokens) == (7, 105)
+
+
+async def is_waiting(engine: Engine) -> bool:
+    """Tell whether a statement waits for a row that a transaction holds."""
+    query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    return bool((await engine.database.fetch(query))[0][0])
 
 
 class TestOrder:
