@@ -116,6 +116,11 @@ class Hub:
             if not mailboxes:
                 del self._mailboxes[subject]
 
+    @property
+    def is_empty(self) -> bool:
+        """Tell whether nobody here follows anything."""
+        return not self._mailboxes
+
     def follows(self, subject: UUID) -> bool:
         """Tell whether anybody here follows a subject."""
         return subject in self._mailboxes

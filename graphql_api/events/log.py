@@ -76,19 +76,20 @@ class AppendRefused(Exception):
 class Companion:
     """What a writer of a log notes elsewhere in the statement that appends: both are written, or neither is.
 
-    The arguments $1 and $2 are the subject and the epoch.
+    The arguments $1 and $2 are the subject and the epoch; those of its own begin with $8.
 
     Args:
         lock: A SELECT that takes the lock of the writer's own row before that of the log; without a row nothing is
             written.
-        write: An UPDATE of that row, up to its WHERE; the arguments of its own begin with $8.
+        writes: Expressions of WITH that write, each only where `head` has a row, whose `base` is the sequence of the
+            newest event before.
     """
 
-    def __init__(self, lock: str, write: str) -> None:
+    def __init__(self, lock: str, *writes: str) -> None:
         self.append = _APPEND.format(
             allowed=f"allowed AS ({lock}),",
             condition="AND EXISTS (SELECT FROM allowed)",
-            along=f", along AS ({write} AND EXISTS (SELECT FROM head))",
+            along="".join(f", {write}" for write in writes),
             **{argument: f"${number}" for number, argument in enumerate(_ARGUMENTS, 1)},
         )
 

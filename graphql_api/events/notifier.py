@@ -131,6 +131,8 @@ class Notifier:
             self.listening.clear()
 
     def _receive(self, _connection: object, _pid: int, _channel: str, notification: object) -> None:
+        if self._hub.is_empty:  # as in a worker, which nobody watches through
+            return
         for subject, entries in groupby(orjson.loads(str(notification)), key=itemgetter(0)):
             key = UUID(subject)
             if not self._hub.follows(key):

@@ -8,6 +8,14 @@ from sqlmodel import Field, SQLModel, col, select
 from graphql_api.kit.database import Session
 from graphql_api.kit.files import digest_of
 
+STORE = """
+    INSERT INTO contents (digest, content, size)
+    SELECT digest, content, size
+    FROM unnest({digests}::text[], {contents}::text[], {sizes}::int[]) AS new (digest, content, size)
+    ORDER BY digest ON CONFLICT DO NOTHING
+"""
+"""Does what `store` does, as a part of another statement; `columns` gives the arguments."""
+
 
 class Content(SQLModel, table=True):
     """One text. Rows are written once and never changed."""
@@ -22,12 +30,18 @@ class Content(SQLModel, table=True):
 async def store(session: Session, contents: Iterable[str]) -> None:
     """Keep texts; those that are kept already cost nothing."""
     rows = [
-        {"digest": digest_of(content), "content": content, "size": len(content.encode())}
-        for content in dict.fromkeys(contents)
+        {"digest": digest, "content": content, "size": size}
+        for digest, content, size in zip(*columns(contents), strict=True)
     ]
     rows.sort(key=lambda row: str(row["digest"]))  # one order for everybody, so that two writers can't deadlock
     if rows:
         await session.execute(insert(Content).on_conflict_do_nothing(), rows)
+
+
+def columns(contents: Iterable[str]) -> tuple[list[str], list[str], list[int]]:
+    """Give the digests, the texts and the sizes of texts, each once."""
+    texts = list(dict.fromkeys(contents))
+    return [digest_of(text) for text in texts], texts, [len(text.encode()) for text in texts]
 
 
 async def load(session: Session, digests: Collection[str]) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """Frames in batches: what has arrived while the batch before was stored."""
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 
@@ -26,40 +27,80 @@ class Batch:
     arrived_at: float
 
 
-async def batches(frames: AsyncIterator[Frame]) -> AsyncGenerator[Batch]:
-    """Group frames in order; none waits for another, and no batch is empty.
+class _Arrivals:
+    """What a reader has taken off a stream, and nobody has dealt with yet."""
 
-    The stream's own error is raised after the frames before it. The stream is closed with the generator.
-    """
-    clock = asyncio.get_running_loop().time
-    waiting: asyncio.Queue[tuple[Frame | Exception | None, float]] = asyncio.Queue(READ_AHEAD)
+    def __init__(self) -> None:
+        self.is_over = False
+        self._clock = asyncio.get_running_loop().time
+        self._waiting: deque[tuple[Frame, float]] = deque()
+        self._wake = asyncio.Event()
+        self._room = asyncio.Event()
 
-    async def read() -> None:
+    async def fill(self, frames: AsyncIterator[Frame]) -> None:
+        """Read a stream to its end, and close it."""
         try:
             async for frame in frames:
-                await waiting.put((frame, clock()))
-            await waiting.put((None, clock()))
-        except Exception as error:  # noqa: BLE001 - it is raised where the batches are read
-            await waiting.put((error, clock()))
+                if len(self._waiting) >= READ_AHEAD:
+                    self._room.clear()
+                    await self._room.wait()
+                self._waiting.append((frame, self._clock()))
+                self._wake.set()
         finally:
+            self.is_over = True
+            self._wake.set()
             if isinstance(frames, AsyncGenerator):
                 await frames.aclose()
 
-    reader = asyncio.create_task(read())
+    def take(self) -> Batch | None:
+        """Take out what has arrived."""
+        if not self._waiting:
+            return None
+        taken = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
+        self._room.set()
+        return Batch([frame for frame, _ in taken], taken[0][1])
+
+    async def arrival(self) -> None:
+        """Wait until something has arrived, or somebody wakes who waits here."""
+        self._wake.clear()
+        await self._wake.wait()
+
+    def wake(self) -> None:
+        """Let who waits look up."""
+        self._wake.set()
+
+
+async def batches(frames: AsyncIterator[Frame], *, tick: float) -> AsyncGenerator[Batch | None]:
+    """Group frames in order; none waits for another, and no batch is empty.
+
+    The stream's own error is raised after the frames before it. The stream is closed with the generator.
+
+    Args:
+        frames: The stream.
+        tick: Seconds after which None is given while nothing comes, and again as often.
+    """
+    arrivals = _Arrivals()
+    reader = asyncio.create_task(arrivals.fill(frames))
+    # One clock for the whole stream: a timer for each frame would cost more than reading it.
+    clock = asyncio.create_task(_ticking(arrivals, tick))
     try:
-        following, arrived_at = await waiting.get()
-        while isinstance(following, Frame):
-            batch = Batch([following], arrived_at)
-            while len(batch.frames) < BATCH and not waiting.empty():
-                following, arrived_at = waiting.get_nowait()
-                if not isinstance(following, Frame):
-                    break
-                batch.frames.append(following)
+        while True:
+            batch = arrivals.take()
+            if batch is None and arrivals.is_over:
+                await reader
+                return
+            if batch is None:
+                await arrivals.arrival()
+                if (batch := arrivals.take()) is None and arrivals.is_over:
+                    continue
             yield batch
-            if isinstance(following, Frame):
-                following, arrived_at = await waiting.get()
-        if following is not None:
-            raise following
     finally:
+        clock.cancel()
         reader.cancel()
-        await asyncio.gather(reader, return_exceptions=True)
+        await asyncio.gather(clock, reader, return_exceptions=True)
+
+
+async def _ticking(arrivals: _Arrivals, seconds: float) -> None:
+    while True:
+        await asyncio.sleep(seconds)
+        arrivals.wake()

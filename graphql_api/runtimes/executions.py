@@ -17,13 +17,14 @@ from sqlmodel import col, func, insert, select, update
 
 from graphql_api.events.log import Companion, EventLog
 from graphql_api.events.records import NewEvent, NewLiveEvent, StoredEvent
-from graphql_api.kit import metrics, tracing
+from graphql_api.kit import contents, metrics, tracing
 from graphql_api.kit.database import Database, Session
 from graphql_api.kit.errors import ErrorCode
 from graphql_api.kit.files import FileEntry
 from graphql_api.runtimes import snapshots
 from graphql_api.runtimes.models import Execution, ExecutionState
 from graphql_api.runtimes.protocol import ThreadRef
+from graphql_api.runtimes.snapshots import Written
 
 CHANNEL = "orchestrator_executions"
 """Workers listen here for new work."""
@@ -77,13 +78,20 @@ _RENEW = """
 """
 
 
-_PROGRESS = Companion(
-    lock="SELECT FROM executions WHERE id = $1 AND epoch = $2 AND state = 'RUNNING' FOR NO KEY UPDATE",
-    write="""
+_LOCK = "SELECT FROM executions WHERE id = $1 AND epoch = $2 AND state = 'RUNNING' FOR NO KEY UPDATE"
+_NOTE = """
+    noted AS (
         UPDATE executions
         SET frames_ingested = $8, input_tokens = input_tokens + $9, output_tokens = output_tokens + $10
-        WHERE id = $1
-    """,
+        WHERE id = $1 AND EXISTS (SELECT FROM head)
+    )
+"""
+_PROGRESS = Companion(_LOCK, _NOTE)
+_PROGRESS_AND_FILES = Companion(
+    _LOCK,
+    _NOTE,
+    f"texts AS ({contents.STORE.format(digests='$11', contents='$12', sizes='$13')})",
+    snapshots.WRITE,
 )
 
 
@@ -210,37 +218,35 @@ async def begin(session: Session, claim: Claim, *, thread: ThreadRef, runtime: s
     )
 
 
-async def progress(session: Session, claim: Claim, *, frames: int, input_tokens: int, output_tokens: int) -> None:
-    """Note how many frames are ingested, and what they cost.
-
-    Raises:
-        LeaseLost: When the claim is over.
-    """
-    await _write(
-        session,
-        claim,
-        frames_ingested=frames,
-        input_tokens=col(Execution.input_tokens) + input_tokens,
-        output_tokens=col(Execution.output_tokens) + output_tokens,
-    )
-
-
 async def tell(
     log: EventLog,
     claim: Claim,
     events: Sequence[NewEvent | NewLiveEvent],
     *,
     frames: int,
-    input_tokens: int,
-    output_tokens: int,
+    input_tokens: int = 0,
+    output_tokens: int = 0,
+    files: Written | None = None,
 ) -> list[StoredEvent]:
-    """Append events to the log of an execution and note what `progress` does, in one statement.
+    """Append events to the log of an execution, with what they mean for its row and its files, in one statement.
+
+    Args:
+        log: The event log.
+        claim: The right to write.
+        events: In order, at least one to store.
+        frames: How many are ingested with these.
+        input_tokens: What these cost.
+        output_tokens: What these cost.
+        files: That the events brought; None when they brought none.
 
     Raises:
         AppendRefused: When the claim is over; nothing was written.
     """
+    noted = (frames, input_tokens, output_tokens)
+    if files is None:
+        return await log.append_alone(claim.execution_id, events, *noted, epoch=claim.epoch, companion=_PROGRESS)
     return await log.append_alone(
-        claim.execution_id, events, frames, input_tokens, output_tokens, epoch=claim.epoch, companion=_PROGRESS
+        claim.execution_id, events, *noted, *files.arguments(), epoch=claim.epoch, companion=_PROGRESS_AND_FILES
     )
 
 

@@ -51,6 +51,8 @@ from graphql_api.runtimes.storable import storable_text
 NO_FILES = "The runtime ended the run without giving any files."
 NOT_KNOWN = "The runtime does not know the run any more."
 
+_NO_NEWS = frozenset({"ProposalProgressed", "RuntimeEventReceived", LINK_CHANGED})
+
 _FRAMES = metrics.counter("ingested_frames", "Frames of runtimes whose meaning was stored, or was stored already.")
 _LAG_SECONDS = metrics.histogram(
     "ingest_lag_seconds", "From the arrival of a batch's first frame until its meaning is stored."
@@ -289,11 +291,7 @@ class Ingest:
 
 def _is_news(item: Normalized) -> bool:
     """Tell whether something says more than that the runtime is there, which it says of any thread."""
-    return not isinstance(item, NewEvent) or item.type not in {
-        "ProposalProgressed",
-        "RuntimeEventReceived",
-        LINK_CHANGED,
-    }
+    return not isinstance(item, NewEvent) or item.type not in _NO_NEWS
 
 
 def _outcome(ended: RunEnded) -> Outcome:

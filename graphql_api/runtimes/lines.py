@@ -159,9 +159,9 @@ class Line:
         self._heard_at = monotonic()
         opened_at = self._heard_at
         try:
-            arriving = batches(self._runtime.events(self._request, self._thread))
-            async with aclosing(arriving), aclosing(ticking(arriving, self._patience.tick)) as ticks:
-                async for batch in ticks:
+            frames = self._runtime.events(self._request, self._thread)
+            async with aclosing(batches(frames, tick=self._patience.tick)) as arriving:
+                async for batch in arriving:
                     if batch is not None:
                         self._heard_at = monotonic()
                         yield batch
@@ -266,25 +266,3 @@ class _Doubt:
         if not isinstance(error, RuntimeFailure):
             raise error
         return None
-
-
-async def ticking(batches_: AsyncGenerator[Batch], seconds: float) -> AsyncGenerator[Batch | None]:
-    """Give batches as they come, and None whenever none came for a while."""
-    coming: asyncio.Task[Batch] | None = None
-    try:
-        while True:
-            coming = coming or asyncio.ensure_future(anext(batches_))
-            done, _ = await asyncio.wait([coming], timeout=seconds)
-            if not done:
-                yield None
-                continue
-            task, coming = coming, None
-            try:
-                batch = task.result()
-            except StopAsyncIteration:
-                return
-            yield batch
-    finally:
-        if coming is not None:
-            coming.cancel()
-            await asyncio.gather(coming, return_exceptions=True)

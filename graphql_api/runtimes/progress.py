@@ -113,8 +113,13 @@ class Progress:
         """Make the event of a piece of a message, with its offset."""
         offset = self.offsets.get(item.message_id, 0)
         self.offsets[item.message_id] = offset + len(item.text)
-        payload = {"message_id": item.message_id, "agent": item.agent, "offset": offset, "text": item.text}
-        return NewLiveEvent("AgentMessageDelta", storable(payload))
+        payload = {
+            "message_id": storable_text(item.message_id),
+            "agent": None if item.agent is None else storable_text(item.agent),
+            "offset": offset,
+            "text": storable_text(item.text),
+        }
+        return NewLiveEvent("AgentMessageDelta", payload)
 
     def _is_repeated(self, item: Normalized) -> bool:
         """Tell whether something is stored already that is told once, and remember it."""

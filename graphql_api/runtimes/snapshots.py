@@ -2,14 +2,14 @@
 
 import asyncio
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy
 from sqlalchemy import BigInteger, Uuid, column, values
-from sqlmodel import col, select, update
+from sqlmodel import col, select
 
 from graphql_api.events.models import Event
 from graphql_api.events.records import NewEvent
@@ -34,6 +34,25 @@ from graphql_api.runtimes.storable import storable_text
 
 MAX_REFUSALS = 100
 """Files of one execution that are told to be refused; those after are left out without a word."""
+
+WRITE = """
+    gone AS (
+        UPDATE execution_files AS file SET to_sequence = head.base + gone.position
+        FROM head, unnest($14::text[], $15::bigint[]) AS gone (path, position)
+        WHERE file.execution_id = $1 AND file.path = gone.path AND file.to_sequence IS NULL
+        RETURNING file.path
+    ),
+    brought AS (
+        INSERT INTO execution_files
+            (execution_id, path, type, digest, size, updated_at, from_sequence, to_sequence)
+        SELECT $1, path, type, digest, size, updated_at, head.base + since, head.base + until
+        FROM head, unnest(
+            $16::text[], $17::text[], $18::text[], $19::int[], $20::timestamptz[], $21::bigint[], $22::bigint[]
+        ) AS new (path, type, digest, size, updated_at, since, until)
+        WHERE (SELECT count(*) FROM gone) >= 0  -- first those that they replace
+    )
+"""
+"""Writes files in the statement that appends the events which brought them; see `Written`."""
 
 _REFUSED = "file_refused"
 
@@ -130,21 +149,48 @@ def files_changed(changes: list[FileChange]) -> NewEvent:
     return NewEvent("FilesChanged", {"changes": [change_payload(change) for change in changes]})
 
 
-async def record(session: Session, execution_id: UUID, sequence: int, changes: list[FileChange]) -> None:
-    """Write the files that an event brought, replaced or deleted."""
-    gone = [change.path for change in changes if change.before is not None]
-    query = (
-        update(ExecutionFile)
-        .where(
-            col(ExecutionFile.execution_id) == execution_id,
-            col(ExecutionFile.to_sequence).is_(None),
-            col(ExecutionFile.path).in_(gone),
+@dataclass
+class Written:
+    """The files that events of one append brought, replaced or deleted.
+
+    Attributes:
+        texts: Contents that are not stored yet.
+    """
+
+    texts: Collection[str] = ()
+    _gone: dict[str, int] = field(default_factory=dict)
+    _rows: list[tuple[FileEntry, int]] = field(default_factory=list)
+    _until: dict[int, int] = field(default_factory=dict)
+    _standing: dict[str, int] = field(default_factory=dict)
+
+    def add(self, changes: Iterable[FileChange], position: int) -> None:
+        """Take what an event changed that is the first, the second and so on of those that are stored."""
+        for change in changes:
+            if change.before is not None:
+                standing = self._standing.pop(change.path, None)
+                if standing is None:
+                    self._gone[change.path] = position
+                else:
+                    self._until[standing] = position
+            if change.after is not None:
+                self._standing[change.path] = len(self._rows)
+                self._rows.append((change.after, position))
+
+    def arguments(self) -> tuple[list[Any], ...]:
+        """Give the arguments of `contents.STORE` and of `WRITE`."""
+        files = [file for file, _ in self._rows]
+        return (
+            *contents.columns(self.texts),
+            list(self._gone.keys()),
+            list(self._gone.values()),
+            [file.path for file in files],
+            [file.type.value for file in files],
+            [file.digest for file in files],
+            [file.size for file in files],
+            [file.updated_at for file in files],
+            [position for _, position in self._rows],
+            [self._until.get(index) for index in range(len(files))],
         )
-        .values(to_sequence=sequence)
-    )
-    if gone:
-        await session.execute(query.execution_options(synchronize_session=False))
-    await insert(session, execution_id, sequence, [change.after for change in changes if change.after is not None])
 
 
 async def insert(session: Session, execution_id: UUID, sequence: int, files: Iterable[FileEntry]) -> None:

@@ -5,6 +5,7 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
+from sqlalchemy import text
 from support.executions import NOBODY, Engine
 from support.waiting import until
 
@@ -29,11 +30,6 @@ async def living(engine: Engine, number: int) -> asyncpg.Connection:
 async def begin(engine: Engine, claim: Claim) -> None:
     async with engine.database.transaction() as session:
         await executions.begin(session, claim, thread=THREAD, runtime="scripted")
-
-
-async def progress(engine: Engine, claim: Claim, **options: int) -> None:
-    async with engine.database.transaction() as session:
-        await executions.progress(session, claim, **{"frames": 1, "input_tokens": 0, "output_tokens": 0} | options)
 
 
 async def end(engine: Engine, claim: Claim) -> None:
@@ -116,7 +112,7 @@ class TestTell:
         await engine.order()
         claim = await engine.claimed()
         async with engine.database.transaction() as session:
-            await executions.progress(session, claim, frames=1, input_tokens=100, output_tokens=0)
+            await session.execute(text("UPDATE executions SET input_tokens = 100"))
             late = asyncio.create_task(tell(engine, claim))
             await until(partial(is_waiting, engine))
         assert await late == [1, 2]
@@ -158,7 +154,7 @@ class TestClaim:
         assert (row.state, row.attempts, row.lease_owner) == (ExecutionState.RUNNING, 2, NOBODY)
         with pytest.raises(AppendRefused):
             await append(engine, first)
-        for write in (begin, progress, end):
+        for write in (begin, end):
             with pytest.raises(LeaseLost):
                 await write(engine, first)
         await append(engine, second)
@@ -265,14 +261,6 @@ class TestWrites:
         assert (row.thread_id, row.handle, row.runtime) == ("t", {"region": "north"}, "scripted")
         assert row.started_at is not None
 
-    async def test_usage_is_summed_and_frames_are_set(self, engine: Engine) -> None:
-        await engine.order()
-        claim = await engine.claimed()
-        await progress(engine, claim, frames=4, input_tokens=10, output_tokens=1)
-        await progress(engine, claim, frames=9, input_tokens=5, output_tokens=2)
-        row = await engine.row(claim.execution_id)
-        assert (row.frames_ingested, row.input_tokens, row.output_tokens) == (9, 15, 3)
-
     async def test_an_end_frees_the_lease_and_is_the_last_write(self, engine: Engine) -> None:
         await engine.order()
         claim = await engine.claimed()
@@ -335,7 +323,7 @@ class TestStop:
         assert (row.state, row.attempts, row.lease_owner) == (ExecutionState.TO_FORGET, 0, None)
         assert row.ended_at is not None
         with pytest.raises(LeaseLost):
-            await progress(engine, claim)
+            await end(engine, claim)
         await executions.give_back(engine.database, claim, is_loss=True)
         assert await engine.claim() == []
 

@@ -1,16 +1,18 @@
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
 from support.executions import Engine
 
+from graphql_api.events.log import AppendRefused
 from graphql_api.events.records import NewEvent
 from graphql_api.kit import contents
 from graphql_api.kit.files import MAX_FILE_BYTES, MAX_FILES, FileChangeKind, FileEntry, FileType, digest_of, entry_of
-from graphql_api.runtimes import snapshots
+from graphql_api.runtimes import executions, snapshots
 from graphql_api.runtimes.protocol import FilesSnapshot
-from graphql_api.runtimes.snapshots import FilesRead
+from graphql_api.runtimes.snapshots import FilesRead, Written
 
 pytestmark = pytest.mark.anyio
 
@@ -112,17 +114,43 @@ class TestReadFiles:
         assert list(result.refusals) == [f"{MAX_FILES - 1}.md"]
 
 
-class TestRecord:
+class TestWritten:
     async def test_a_file_stands_from_its_event_to_the_next_one(self, engine: Engine) -> None:
         execution_id = await engine.order({"kept.md": "k", "edited.md": "1", "gone.md": "g"})
-        files = {"kept.md": "k", "edited.md": "2", "new.md": "n"}
+        claim, written = await engine.claimed(), Written()
         before = await _current(engine, execution_id)
-        result = await read(engine, before, files)
-        async with engine.database.transaction() as session:
-            await contents.store(session, result.texts.values())
-            await snapshots.record(session, execution_id, 7, result.changes)
-        assert await engine.files(execution_id, 6) == {"kept.md": "k", "edited.md": "1", "gone.md": "g"}
-        assert await engine.files(execution_id, 7) == await engine.files(execution_id) == files
+        known: dict[str, str] = {}
+        events: list[NewEvent] = []
+        steps: dict[int, Mapping[str, str]] = {}
+        files: Mapping[str, str]
+        for files in (
+            {"kept.md": "k", "edited.md": "2", "brief.md": "b"},
+            {"kept.md": "k", "edited.md": "3", "new.md": "n", "gone.md": "g"},
+            {"kept.md": "k", "edited.md": "2", "new.md": "m"},
+        ):
+            result = await snapshots.read_files(engine.database, before, FilesSnapshot(files), known=known)
+            before, known = result.entries, known | result.texts
+            events += [NewEvent("Happened", {}), snapshots.files_changed(result.changes)]
+            written.add(result.changes, len(events))
+            steps[len(events)] = files
+        written.texts = known.values()
+        await executions.tell(engine.log, claim, events, frames=1, files=written)
+        assert await engine.files(execution_id, 1) == {"kept.md": "k", "edited.md": "1", "gone.md": "g"}
+        for sequence, files in steps.items():
+            assert await engine.files(execution_id, sequence) == files
+        assert await engine.files(execution_id) == files
+
+    async def test_nothing_is_written_where_the_append_is_refused(self, engine: Engine) -> None:
+        execution_id = await engine.order({"a.md": "old"})
+        claim = await engine.claimed()
+        result = await read(engine, await _current(engine, execution_id), {"a.md": "new"})
+        written = Written(result.texts.values())
+        written.add(result.changes, 1)
+        with pytest.raises(AppendRefused):
+            await executions.tell(
+                engine.log, replace(claim, epoch=0), [snapshots.files_changed(result.changes)], frames=1, files=written
+            )
+        assert await engine.files(execution_id) == {"a.md": "old"}
 
 
 class TestRefusedPaths:

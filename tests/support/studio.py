@@ -24,13 +24,14 @@ from graphql_api.kit import contents
 from graphql_api.kit.bounds import Bounds
 from graphql_api.kit.columns import now
 from graphql_api.kit.database import Database
-from graphql_api.kit.files import changed_digests, changes_between, entry_of
+from graphql_api.kit.files import changed_digests, changes_between, digest_of, entry_of
 from graphql_api.kit.rates import Budget, Rate, Rates
 from graphql_api.runtimes import executions, snapshots
 from graphql_api.runtimes.circuit import Circuit
 from graphql_api.runtimes.embedded.adapter import EmbeddedRuntime
 from graphql_api.runtimes.executions import WORKER_LOCKS, Claim, Failure, Outcome
 from graphql_api.runtimes.protocol import ThreadRef
+from graphql_api.runtimes.snapshots import Written
 from support.api import Api, key
 from support.people import PASSWORD_HASH
 
@@ -218,15 +219,15 @@ class Studio:
         claim = self._claims[key(proposal, "Proposal")]
         moment = now()
         written = {path: entry_of(path, content, moment) for path, content in files.items() if content is not None}
+        texts = [content for content in files.values() if content is not None]
         async with self.database.transaction() as session:
-            await contents.store(session, [content for content in files.values() if content is not None])
             before = await snapshots.files_at(session, claim.execution_id)
             after = {path: entry for path, entry in {**before, **written}.items() if files.get(path, "") is not None}
-            texts = await contents.load(session, changed_digests(before, after))
-            changes = changes_between(before, after, texts)
-            happened = [snapshots.files_changed(changes)]
-            (stored,) = await self.log.append(session, claim.execution_id, happened, epoch=claim.epoch)
-            await snapshots.record(session, claim.execution_id, stored.sequence, changes)
+            known = await contents.load(session, changed_digests(before, after))
+        changes = changes_between(before, after, known | {digest_of(content): content for content in texts})
+        brought = Written(texts)
+        brought.add(changes, 1)
+        await executions.tell(self.log, claim, [snapshots.files_changed(changes)], frames=0, files=brought)
 
     async def tell(self, proposal: str, *events: NewEvent) -> None:
         """Have the agent tell something."""

@@ -2,6 +2,7 @@
 
 import ast
 import math
+import re
 import warnings
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -16,7 +17,10 @@ MAX_DEPTH = 40
 MAX_PARTS = 100_000
 """Commas and brackets in one text that is read, in strings too: reading takes half a second for as many."""
 
-_MAX_ORIGIN_LENGTH = 4096
+_MAX_SHARED_LENGTH = 4096
+_CONTENT_FIRST = re.compile(
+    r"""(\w+)\(content=('(?:[^'\\\n\r\0]|\\.)*'|"(?:[^"\\\n\r\0]|\\.)*"), (\w+=.*)""", re.DOTALL
+)
 _FILENAME = "<repr of a runtime>"
 _FLOATS = {"nan": None, "inf": math.inf}
 
@@ -53,7 +57,7 @@ def read_repr(text: str) -> Any:  # noqa: ANN401 - any JSON value
 def read_chunk(text: str) -> list[Any]:
     """Read what LangGraph streams of a message: a piece of it and what is known of its origin.
 
-    The origin is the same for all pieces of a message, and most of the text, so it is read once for all of them.
+    All but the content is the same for all pieces of a message, and most of the text, so it is read once for all.
 
     Args:
         text: Of a tuple, or of a message alone.
@@ -65,17 +69,26 @@ def read_chunk(text: str) -> list[Any]:
         UnreadableRepr: When it is neither.
     """
     message, comma, origin = text.rpartition("), {")
-    if comma and text.startswith("(") and text.endswith(")") and len(origin) <= _MAX_ORIGIN_LENGTH:
+    if comma and text.startswith("(") and text.endswith(")") and len(origin) <= _MAX_SHARED_LENGTH:
         try:
-            return [read_repr(f"{message[1:]})"), _read_origin(f"{{{origin[:-1]}")]
+            return [_read_message(f"{message[1:]})"), _read_shared(f"{{{origin[:-1]}")]
         except UnreadableRepr:
             pass  # what looked like the border was something else
     value = read_repr(text)
     return value if isinstance(value, list) else [value]
 
 
-@lru_cache(maxsize=512)
-def _read_origin(text: str) -> Any:  # noqa: ANN401 - any JSON value
+def _read_message(text: str) -> Any:  # noqa: ANN401 - any JSON value
+    """Read a message; what stands behind its content is the same in many pieces, and read once for all of them."""
+    match = _CONTENT_FIRST.match(text)
+    if match is None or len(text) > _MAX_SHARED_LENGTH:
+        return read_repr(text)
+    name, content, rest = match.groups()
+    return {"content": read_repr(content) if "\\" in content else content[1:-1], **_read_shared(f"{name}({rest}")}
+
+
+@lru_cache(maxsize=1024)
+def _read_shared(text: str) -> Any:  # noqa: ANN401 - any JSON value
     return read_repr(text)
 
 

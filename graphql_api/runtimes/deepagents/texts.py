@@ -10,7 +10,10 @@ _MAX_ERROR_LENGTH = 2000
 def first_of(value: Any, *names: str) -> Any:  # noqa: ANN401 - any JSON value
     """Give the first member of an object that is there and not null; None for anything else."""
     fields = mapping_of(value)
-    return next((fields[name] for name in names if fields.get(name) is not None), None)
+    for name in names:
+        if (found := fields.get(name)) is not None:
+            return found
+    return None
 
 
 def error_of(error: Any) -> str | None:  # noqa: ANN401 - any JSON value

@@ -2,14 +2,13 @@
 
 import json
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Iterator
 from email.utils import parsedate_to_datetime
-from typing import Any
+from itertools import islice
+from typing import Any, NamedTuple
 
 import httpx
 import orjson
-from httpx_sse import EventSource, ServerSentEvent, SSEError
 
 from graphql_api.runtimes.protocol import Frame, RuntimeFailure
 
@@ -19,12 +18,25 @@ MAX_FRAME_BYTES = 16 * 1024 * 1024
 REFUSED = "frame_refused"
 """Kind of the frame that stands for one that was refused."""
 
-_CUT = "\0"
-"""Stands where the rest of an event was left out; no JSON has it."""
+RECENT_EVENTS = 256
+"""By which a reader knows repetitions: more than a server sends while it hands a reader over, and soon forgotten."""
 
 _MAX_MOMENT_DIGITS = 18
-_RECENT_EVENTS = 2_000
 _HANDOVER_SECONDS = 3.0
+
+
+class SentEvent(NamedTuple):
+    """A server-sent event.
+
+    Attributes:
+        event: Its name.
+        data: Its lines of data, joined; None for what is too large.
+        id: The newest one so far.
+    """
+
+    event: str
+    data: bytes | None
+    id: str
 
 
 class Position:
@@ -42,7 +54,7 @@ class Position:
         self._moment: int | None = None
         self._at_moment = 0
         self._read = 0
-        self._recent: deque[tuple[int | None, int]] = deque(maxlen=_RECENT_EVENTS)
+        self._recent: deque[int] = deque(maxlen=RECENT_EVENTS)
         self._repeated: list[int] = []
 
     @property
@@ -55,7 +67,7 @@ class Position:
         """How many of the events after that were read."""
         return self._read if self._moment is None else self._at_moment
 
-    def pass_by(self, event: ServerSentEvent, connected_at: float | None = None) -> bool:
+    def pass_by(self, event: SentEvent, connected_at: float | None = None) -> bool:
         """Note that an event was read; False when it was before.
 
         Args:
@@ -64,10 +76,10 @@ class Position:
         """
         text = event.id.partition("-")[0]
         moment = int(text) if text.isdecimal() and len(text) <= _MAX_MOMENT_DIGITS else None
-        key = hash((event.id, event.event, event.data))
+        key = hash(event)
         if self._is_repetition(moment, key, connected_at):
             return False
-        self._recent.append((moment, key))
+        self._recent.append(key)
         self._read += 1
         self._at_moment = self._at_moment + 1 if moment == self._moment else 1
         self._moment = moment
@@ -81,8 +93,12 @@ class Position:
         if moment is None or self._moment is None or moment > self._moment:
             return False
         is_early = connected_at is None or abs(moment / 1000 - connected_at) < _HANDOVER_SECONDS
-        keys = [known for at, known in self._recent if moment < self._moment or at == moment]
-        if key not in keys or (moment == self._moment and not is_early):
+        if moment == self._moment and not is_early:
+            return False
+        # Those of the same millisecond are the last.
+        earlier = 0 if moment < self._moment else max(0, len(self._recent) - self._at_moment)
+        keys = list(islice(self._recent, earlier, None))
+        if key not in keys:
             return False
         self._repeated = keys[keys.index(key) + 1 :]
         return True
@@ -97,26 +113,88 @@ async def frames_of(
         RuntimeFailure: When the response is no stream.
         httpx.HTTPError: When the stream breaks.
     """
-    bounded = httpx.Response(
-        response.status_code,
-        headers={"content-type": response.headers.get("content-type", "")},
-        stream=_Bounded(response, max_frame_bytes),
-    )
+    if response.headers.get("content-type", "").partition(";")[0].strip().lower() != "text/event-stream":
+        raise RuntimeFailure("The runtime answered with something else than a stream.", is_retryable=True)
     skip, connected_at = position.skip, _date_of(response)
-    async with aclosing(EventSource(bounded).aiter_sse()) as events:
-        try:
-            async for event in events:
-                # After an event with an id, the blank line of each heartbeat ends an empty one.
-                if not event.data:
-                    continue
-                if skip > 0:
-                    skip -= 1
-                elif position.pass_by(event, connected_at):
-                    yield _frame(event, max_frame_bytes)
-        except SSEError as error:
-            raise RuntimeFailure(
-                "The runtime answered with something else than a stream.", is_retryable=True
-            ) from error
+    lines, events = _Lines(max_frame_bytes), _Events(max_frame_bytes)
+    async for chunk in response.aiter_bytes():
+        for line in lines.feed(chunk):
+            if (event := events.feed(line)) is None:
+                continue
+            if skip > 0:
+                skip -= 1
+            elif position.pass_by(event, connected_at):
+                yield _frame(event, max_frame_bytes)
+
+
+class _Lines:
+    """The lines of what comes in chunks.
+
+    Args:
+        max_bytes: Of what a line says; of a longer one a little more is kept, so that it is known to be too long.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._kept = max_bytes + len("data: ") + 1
+        self._begun: list[bytes] = []
+        self._room = self._kept
+        self._has_returned = False
+
+    def feed(self, chunk: bytes) -> Iterator[bytes]:
+        """Give the lines that a chunk ends, without their ends: a line feed, a carriage return, or both."""
+        if self._has_returned and chunk.startswith(b"\n"):
+            chunk = chunk[1:]
+        if not chunk:
+            return
+        self._has_returned = chunk.endswith(b"\r")
+        lines = chunk.splitlines()
+        following = b"" if chunk.endswith((b"\r", b"\n")) else lines.pop()
+        for line in lines:
+            yield b"".join((*self._begun, line[: self._room])) if self._begun else line[: self._room]
+            self._begun, self._room = [], self._kept
+        if following and self._room:
+            self._begun.append(following[: self._room])
+            self._room -= len(self._begun[-1])
+
+
+class _Events:
+    """The events that lines are.
+
+    Source: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
+
+    Args:
+        max_bytes: Of the data of one event.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._event = ""
+        self._id = ""
+        self._data: list[bytes] = []
+        self._size = 0
+
+    def feed(self, line: bytes) -> SentEvent | None:
+        """Give the event that a line ends, if it has data."""
+        if not line:
+            return self._end()
+        name, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if name == b"data":
+            self._size += len(value) + 1
+            if self._size <= self._max_bytes:
+                self._data.append(value)
+        elif name == b"event":
+            self._event = value.decode(errors="replace")
+        elif name == b"id" and b"\0" not in value:
+            self._id = value.decode(errors="replace")
+        return None
+
+    def _end(self) -> SentEvent | None:
+        data = None if self._size > self._max_bytes else b"\n".join(self._data)
+        ended = SentEvent(self._event or "message", data, self._id)
+        is_event = self._size > 1  # after one with an id, the blank line of each heartbeat ends an empty one
+        self._event, self._data, self._size = "", [], 0
+        return ended if is_event else None
 
 
 def _date_of(response: httpx.Response) -> float | None:
@@ -126,50 +204,18 @@ def _date_of(response: httpx.Response) -> float | None:
         return None
 
 
-def _frame(event: ServerSentEvent, max_frame_bytes: int) -> Frame:
+def _frame(event: SentEvent, max_frame_bytes: int) -> Frame:
+    if event.data is None:
+        return Frame(REFUSED, {"event": event.event, "reason": f"It has more than {max_frame_bytes} bytes."})
     try:
         return Frame(event.event, _parsed(event.data))
     except (ValueError, RecursionError):
-        reason = f"It has more than {max_frame_bytes} bytes." if _CUT in event.data else "It is not JSON."
-        return Frame(REFUSED, {"event": event.event, "reason": reason})
+        return Frame(REFUSED, {"event": event.event, "reason": "It is not JSON."})
 
 
-def _parsed(text: str) -> Any:  # noqa: ANN401 - any JSON value
+def _parsed(data: bytes) -> Any:  # noqa: ANN401 - any JSON value
     try:
-        return orjson.loads(text)
+        return orjson.loads(data)
     except orjson.JSONDecodeError:
         # Python writes NaN and lone surrogates, and reads them; what can't be stored of it is replaced later.
-        return json.loads(text)
-
-
-class _Bounded(httpx.AsyncByteStream):
-    """The content of a response, but for what an event has beyond its bound.
-
-    Args:
-        response: Whose content it is.
-        max_bytes: Of the lines of one event.
-    """
-
-    def __init__(self, response: httpx.Response, max_bytes: int) -> None:
-        self._response = response
-        self._max_bytes = max_bytes
-        self._line_bytes = 0
-        self._event_bytes = 0
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for chunk in self._response.aiter_bytes():
-            yield b"".join(self._kept(line) for line in chunk.splitlines(keepends=True))
-
-    def _kept(self, line: bytes) -> bytes:
-        """Give what is kept of a line, or of a piece of one; ends of lines always are."""
-        content = line.rstrip(b"\r\n")
-        room = self._max_bytes - self._event_bytes
-        self._line_bytes += len(content)
-        self._event_bytes += len(content)
-        kept = content if len(content) <= room else content[:room] + _CUT.encode() if room >= 0 else b""
-        if len(content) == len(line):
-            return kept
-        if self._line_bytes == 0:
-            self._event_bytes = 0
-        self._line_bytes = 0
-        return kept + line[len(content) :]
+        return json.loads(data.decode(errors="replace"))

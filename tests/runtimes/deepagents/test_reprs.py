@@ -112,10 +112,22 @@ class TestReadChunk:
             ("(A(x='), {'), B())", [{"x": "), {", "type": "A"}, {"type": "B"}]),
             ("A(x='1')", [{"x": "1", "type": "A"}]),
             ("(A(), {'y': '" + "z" * 5000 + "'})", [{"type": "A"}, {"y": "z" * 5000}]),
+            ("(A(content='1', id='a'), {})", [{"content": "1", "id": "a", "type": "A"}, {}]),
+            (
+                r"""(A(content="it's\t\"so\"\n", id=None), {})""",
+                [{"content": 'it\'s\t"so"\n', "id": None, "type": "A"}, {}],
+            ),
+            ("(A(content='1' '2', id='a'), {})", [{"content": "12", "id": "a", "type": "A"}, {}]),
+            ("(A(content='" + "z" * 5000 + "', id='a'), {})", [{"content": "z" * 5000, "id": "a", "type": "A"}, {}]),
         ],
     )
     def test_a_piece_and_its_origin_are_read(self, text: str, values: list[Any]) -> None:
         assert read_chunk(text) == values
+
+    @given(st.text(), st.text())
+    def test_pieces_differ_in_their_contents_alone(self, content: str, message_id: str) -> None:
+        text = f"(A(content={content!r}, id={message_id!r}), {{}})"
+        assert read_chunk(text) == [{"content": content, "id": message_id, "type": "A"}, {}]
 
     @given(st.text() | PYTHON)
     def test_any_other_text_is_refused_with_one_kind_of_error(self, text: str) -> None:

@@ -2,9 +2,8 @@ from collections.abc import AsyncIterator, Iterable
 
 import httpx
 import pytest
-from httpx_sse import ServerSentEvent
 
-from graphql_api.runtimes.langgraph.stream import REFUSED, Position, frames_of
+from graphql_api.runtimes.langgraph.stream import RECENT_EVENTS, REFUSED, Position, SentEvent, frames_of
 from graphql_api.runtimes.protocol import Frame
 
 pytestmark = pytest.mark.anyio
@@ -46,6 +45,16 @@ class TestFrames:
             Frame("custom", 2),
         ]
 
+    @pytest.mark.parametrize("end", [b"\n", b"\r", b"\r\n"])
+    async def test_lines_end_in_any_way(self, end: bytes) -> None:
+        whole = event(b"1").replace(b"\r\n", end) + event(b"[2,\r\ndata:3]").replace(b"\r\n", end)
+        for size in (1, 2, 3, len(whole)):
+            chunks = [whole[index : index + size] for index in range(0, len(whole), size)]
+            assert await read(*chunks) == [Frame("custom", 1), Frame("custom", [2, 3])]
+
+    async def test_what_has_no_name_is_a_message(self) -> None:
+        assert await read(b"retry: 5\n\ndata: 1\n\ndata\n\n: data: 2\n\n") == [Frame("message", 1)]
+
     async def test_heartbeats_are_none(self) -> None:
         assert await read(b": heartbeat\r\n\r\n", event(b"1"), b": heartbeat\r\n\r\n: heartbeat\r\n\r\n") == [
             Frame("custom", 1)
@@ -85,11 +94,21 @@ class TestRefusals:
         assert following == Frame("custom", 2)
 
 
-def sent(event_id: str, data: str = "x") -> ServerSentEvent:
-    return ServerSentEvent(event="custom", data=data, id=event_id)
+def sent(event_id: str, data: str = "x") -> SentEvent:
+    return SentEvent("custom", data.encode(), event_id)
 
 
 class TestPosition:
+    async def test_what_lies_far_back_is_forgotten(self) -> None:
+        position = Position()
+        for number in range(RECENT_EVENTS + 1):
+            assert position.pass_by(sent(f"{number}-0"))
+        assert not position.pass_by(sent("1-0"))
+        position = Position()
+        for number in range(RECENT_EVENTS + 1):
+            assert position.pass_by(sent(f"{number}-0"))
+        assert position.pass_by(sent("0-0"))
+
     async def test_at_the_beginning_nothing_was_read(self) -> None:
         assert (Position().before, Position().skip) == ("-1", 0)
 
