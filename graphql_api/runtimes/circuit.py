@@ -1,24 +1,18 @@
 """The circuit of a runtime: after some failures in a row it is left alone for a while.
 
-Its state is a row, so that what one replica learns spares the others; the rules are purgatory's.
+Its state is a row, so that what one replica learns spares the others. Each state has an epoch, which a call takes with
+it: what a call of an earlier state brings says nothing about this one.
 """
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from enum import Enum
-from typing import Any
 
-from purgatory import AsyncAbstractUnitOfWork, AsyncCircuitBreakerFactory
-from purgatory.domain.model import CLOSED, HALF_OPENED, OPENED, Context, OpenedState
-from purgatory.service._async.repository import AsyncAbstractRepository
-from purgatory.typing import StateName
-from sqlalchemy import ColumnElement, Float, case
-from sqlalchemy.dialects.postgresql import insert
-from sqlmodel import Field, SQLModel, col, update
+from sqlalchemy import BigInteger, Float
+from sqlmodel import Field, SQLModel
 
-from graphql_api.kit.columns import now
 from graphql_api.kit.database import Database
 from graphql_api.runtimes.errors import RuntimeUnavailable
 from graphql_api.runtimes.protocol import RuntimeFailure
@@ -29,7 +23,10 @@ FAILURES_TO_OPEN = 6
 OPEN_SECONDS = 30.0
 
 TRIALS = 3
-"""Successes in a row that close a circuit which is half open; one failure opens it again."""
+"""Calls that a half open circuit lets through: it closes when all succeed, and opens again when one fails."""
+
+TRIAL_SECONDS = 60.0
+"""After this long without another trial, those that brought nothing are taken for lost, and trials begin anew."""
 
 
 class CircuitState(Enum):
@@ -40,27 +37,77 @@ class CircuitState(Enum):
     OPEN = "OPEN"
 
 
-_STATES: dict[StateName, CircuitState] = {
-    CLOSED: CircuitState.CLOSED,
-    HALF_OPENED: CircuitState.HALF_OPEN,
-    OPENED: CircuitState.OPEN,
+_STATES = {
+    "closed": CircuitState.CLOSED,
+    "half-opened": CircuitState.HALF_OPEN,
+    "opened": CircuitState.OPEN,
 }
+
+_NOW = "extract(epoch FROM now())"
+_IS_DUE = f"opened_at <= {_NOW} - CASE state WHEN 'opened' THEN {OPEN_SECONDS} ELSE {TRIAL_SECONDS} END"
+
+# Whoever is not known has a closed circuit of epoch 0, which nothing is written for.
+_ENTER = f"""
+    WITH tried AS (
+        UPDATE runtime_circuits
+        SET state = 'half-opened',
+            epoch = epoch + CASE WHEN {_IS_DUE} THEN 1 ELSE 0 END,
+            failure_count = CASE WHEN {_IS_DUE} THEN 0 ELSE failure_count END,
+            trials = CASE WHEN {_IS_DUE} THEN 1 ELSE trials + 1 END,
+            opened_at = {_NOW}
+        WHERE name = $1 AND state <> 'closed' AND ({_IS_DUE} OR (state = 'half-opened' AND trials < {TRIALS}))
+        RETURNING epoch
+    )
+    SELECT epoch FROM tried
+    UNION ALL SELECT epoch FROM runtime_circuits WHERE name = $1 AND state = 'closed'
+    UNION ALL SELECT 0 WHERE NOT EXISTS (SELECT FROM runtime_circuits WHERE name = $1)
+"""  # noqa: S608 - what is put in are the constants above
+
+_GOES_ON = f"(state = 'half-opened' AND failure_count + 1 < {TRIALS})"
+_SUCCEED = f"""
+    UPDATE runtime_circuits
+    SET state = CASE WHEN {_GOES_ON} THEN state ELSE 'closed' END,
+        epoch = epoch + CASE WHEN {_GOES_ON} OR state = 'closed' THEN 0 ELSE 1 END,
+        failure_count = CASE WHEN {_GOES_ON} THEN failure_count + 1 ELSE 0 END
+    WHERE name = $1 AND epoch = $2 AND (state = 'half-opened' OR failure_count > 0)
+"""  # noqa: S608 - what is put in are the constants above
+
+_OPENS = f"(circuit.state = 'half-opened' OR circuit.failure_count + 1 >= {FAILURES_TO_OPEN})"
+_FAIL = f"""
+    INSERT INTO runtime_circuits AS circuit (name, state, failure_count) VALUES ($1, 'closed', 1)
+    ON CONFLICT (name) DO UPDATE
+    SET state = CASE WHEN {_OPENS} THEN 'opened' ELSE circuit.state END,
+        epoch = circuit.epoch + CASE WHEN {_OPENS} THEN 1 ELSE 0 END,
+        failure_count = CASE WHEN {_OPENS} THEN 0 ELSE circuit.failure_count + 1 END,
+        opened_at = CASE WHEN {_OPENS} THEN {_NOW} ELSE circuit.opened_at END
+    WHERE circuit.epoch = $2
+"""  # noqa: S608 - what is put in are the constants above
+
+_REPORT = f"""
+    SELECT CASE WHEN state = 'opened' AND {_IS_DUE} THEN 'half-opened' ELSE state END, to_timestamp(opened_at)
+    FROM runtime_circuits WHERE name = $1
+"""  # noqa: S608 - what is put in are the constants above
 
 
 class RuntimeCircuit(SQLModel, table=True):
     """What is known of a runtime's failures.
 
     Attributes:
-        state: In purgatory's words.
-        failure_count: In a row; successful trials in a row while it is half open.
-        opened_at: Seconds since 1970; None unless it is open.
+        state: `closed`, `opened` or `half-opened`.
+        epoch: Counts the states.
+        failure_count: In a row; successful trials while it is half open.
+        trials: Calls that were let through while it is half open.
+        opened_at: Seconds since 1970, by the database's clock, when it opened; while it is half open, when the newest
+            trial began. Otherwise it says nothing.
     """
 
     __tablename__ = "runtime_circuits"
 
     name: str = Field(primary_key=True)
     state: str
+    epoch: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs={"server_default": "0"})
     failure_count: int = 0
+    trials: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     opened_at: float | None = Field(default=None, sa_type=Float)
 
 
@@ -86,21 +133,16 @@ class Circuit:
     """
 
     def __init__(self, database: Database, name: str) -> None:
+        self._database = database
         self._name = name
-        self._breakers = AsyncCircuitBreakerFactory(
-            default_threshold=FAILURES_TO_OPEN,
-            default_ttl=OPEN_SECONDS,
-            exclude=[(RuntimeFailure, _is_no_outage)],
-            uow=_UnitOfWork(database),
-        )
 
     async def report(self) -> CircuitReport:
         """Read how it stands."""
-        context = (await self._breakers.get_breaker(self._name)).context
-        if context.state != OPENED or context.opened_at is None:
-            return CircuitReport(_STATES[context.state])
-        retry_at = datetime.fromtimestamp(context.opened_at + OPEN_SECONDS, UTC)
-        return CircuitReport(CircuitState.OPEN, retry_at) if retry_at > now() else CircuitReport(CircuitState.HALF_OPEN)
+        rows = await self._database.fetch(_REPORT, self._name)
+        if not rows:
+            return CircuitReport(CircuitState.CLOSED)
+        ((state, opened_at),) = rows
+        return CircuitReport(_STATES[state], opened_at + timedelta(seconds=OPEN_SECONDS) if state == "opened" else None)
 
     async def refusal(self) -> RuntimeUnavailable | None:
         """Make the error for new work; None while the runtime is called."""
@@ -117,85 +159,26 @@ class Circuit:
     async def guard(self) -> AsyncIterator[None]:
         """Count what happens to a call of the runtime.
 
+        A runtime that answers, and refuses for good, is one that answers.
+
         Raises:
-            RuntimeFailure: Without calling, when the circuit is open.
+            RuntimeFailure: Without calling, when the circuit is open, or as many trials as may be are under way.
         """
-        breaker = await self._breakers.get_breaker(self._name)
+        entered = await self._database.fetch(_ENTER, self._name)
+        if not entered:
+            raise RuntimeFailure("The runtime's circuit is open.", is_retryable=True)
+        ((epoch,),) = entered
         try:
-            async with breaker:
-                yield
-        except OpenedState as error:
-            raise RuntimeFailure("The runtime's circuit is open.", is_retryable=True) from error
+            yield
+        except Exception as error:
+            await self._note(epoch, has_failed=not isinstance(error, RuntimeFailure) or error.is_retryable)
+            raise
+        await self._note(epoch, has_failed=False)
+
+    async def _note(self, epoch: int, *, has_failed: bool) -> None:
+        await self._database.fetch(_FAIL if has_failed else _SUCCEED, self._name, epoch)
 
 
 def state_of(circuit: RuntimeCircuit) -> CircuitState:
     """Tell the state that is stored; one that is open is tried again after `OPEN_SECONDS` by whoever calls next."""
-    return next(state for name, state in _STATES.items() if name == circuit.state)
-
-
-class _Repository(AsyncAbstractRepository):
-    """Keeps circuits in the database."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self.messages = []
-
-    async def get(self, name: str) -> Context | None:
-        async with self._database.transaction() as session:
-            row = await session.get(RuntimeCircuit, name)
-        if row is None:
-            return None
-        state: StateName = OPENED if row.state == OPENED else HALF_OPENED if row.state == HALF_OPENED else CLOSED
-        return Context(name, FAILURES_TO_OPEN, OPEN_SECONDS, state, row.failure_count, row.opened_at)
-
-    async def register(self, context: Context) -> None:
-        values = {"name": context.name, "state": context.state, "failure_count": 0}
-        async with self._database.transaction() as session:
-            await session.execute(insert(RuntimeCircuit).values(**values).on_conflict_do_nothing())
-
-    async def update_state(self, name: str, state: str, opened_at: float | None) -> None:
-        if state == CLOSED:
-            await self._count_trial(name)
-        else:
-            await self._set(name, state=state, opened_at=opened_at, failure_count=0)
-
-    async def inc_failures(self, name: str, failure_count: int) -> None:  # noqa: ARG002 - the signature is purgatory's
-        await self._set(name, failure_count=col(RuntimeCircuit.failure_count) + 1)
-
-    async def reset_failure(self, name: str) -> None:
-        await self._set(name, col(RuntimeCircuit.state) == CLOSED, failure_count=0)
-
-    async def _count_trial(self, name: str) -> None:
-        """Count a success while it is half open, where purgatory would close it with the first."""
-        trials = col(RuntimeCircuit.failure_count) + 1
-        is_enough = trials >= TRIALS
-        await self._set(
-            name,
-            col(RuntimeCircuit.state) == HALF_OPENED,
-            state=case((is_enough, CLOSED), else_=HALF_OPENED),
-            failure_count=case((is_enough, 0), else_=trials),
-            opened_at=None,
-        )
-
-    async def _set(self, name: str, *conditions: ColumnElement[bool], **values: Any) -> None:  # noqa: ANN401 - values of columns
-        query = update(RuntimeCircuit).where(col(RuntimeCircuit.name) == name, *conditions).values(**values)
-        async with self._database.transaction() as session:
-            await session.execute(query)
-
-
-class _UnitOfWork(AsyncAbstractUnitOfWork):
-    """Each step of the repository is its own transaction."""
-
-    def __init__(self, database: Database) -> None:
-        self.contexts = _Repository(database)
-
-    async def commit(self) -> None:
-        """Do nothing."""
-
-    async def rollback(self) -> None:
-        """Do nothing."""
-
-
-def _is_no_outage(error: BaseException) -> bool:
-    """Tell whether the runtime answered, and refused: that says nothing against its health."""
-    return isinstance(error, RuntimeFailure) and not error.is_retryable
+    return _STATES[circuit.state]

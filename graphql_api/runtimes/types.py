@@ -16,7 +16,7 @@ described_enum(
     "Whether a runtime is called.",
     {
         "CLOSED": "It is: all is well.",
-        "HALF_OPEN": "Calls are trials: three successes in a row close the circuit, a failure opens it again.",
+        "HALF_OPEN": "Three calls are trials: the circuit closes when all succeed, and opens again when one fails.",
         "OPEN": "It is left alone after more than 5 failures in a row, for 30 seconds.",
     },
 )
