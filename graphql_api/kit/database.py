@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import asyncpg
@@ -12,7 +12,7 @@ from sqlalchemy import URL, Executable, Result, Row, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession as PlainSession
 from sqlalchemy.ext.asyncio import create_async_engine
-from sqlalchemy.util import greenlet_spawn
+from sqlalchemy.util.concurrency import greenlet_spawn
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from graphql_api.kit.pool import CountingPool, NoConnection, PoolState, try_idle_connections
@@ -184,18 +184,16 @@ class Database:
         It is a single message to the server, where a transaction takes three or more.
         """
         connection = await self.engine.raw_connection()
-        driver: asyncpg.Connection | None = connection.driver_connection
-        if driver is None:  # it was not detached
-            raise TypeError(type(connection).__name__)
         try:
+            driver = cast("asyncpg.Connection", connection.driver_connection)
             rows: list[asyncpg.Record] = await driver.fetch(query, *arguments)
         except asyncpg.PostgresError:
-            connection.close()
             raise
         except BaseException as error:
-            connection.invalidate(error)  # nobody knows what it waits for
+            await greenlet_spawn(connection.invalidate, error)  # nobody knows what it waits for
             raise
-        connection.close()
+        finally:
+            await greenlet_spawn(connection.close)
         return rows
 
     async def connect(self) -> asyncpg.Connection:

@@ -150,6 +150,16 @@ class TestFetch:
         assert (database.pool.in_use, database.pool.idle) == (0, 1)
         await database.close()
 
+    async def test_more_at_once_than_there_are_connections_wait_for_one_and_leave_no_more_than_those(
+        self, fresh_database: FreshDatabase, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        database = Database((await fresh_database(is_migrated=False)).url, pool_size=1)
+        answers = await asyncio.gather(*(database.fetch("SELECT $1::int, pg_sleep(0.001)", each) for each in range(6)))
+        assert [row[0] for (row,) in answers] == [*range(6)]
+        assert (database.pool.in_use, database.pool.idle) == (0, 1)
+        await database.close()
+        assert caplog.records == []
+
 
 class TestConnect:
     async def test_connections_tell_what_they_are_for(self, database: Database) -> None:
