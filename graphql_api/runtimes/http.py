@@ -1,4 +1,4 @@
-"""The HTTP client that adapters share: its timeouts and retries, and what a broken call means."""
+"""The HTTP client that adapters share: its timeouts and retries, what a broken call means, and names in answers."""
 
 import base64
 from collections.abc import AsyncIterator
@@ -9,6 +9,7 @@ import stamina
 
 from graphql_api.runtimes.addresses import RuntimeAddress
 from graphql_api.runtimes.protocol import RuntimeFailure
+from graphql_api.runtimes.storable import storable_text
 
 CONNECT_SECONDS = 5.0
 """How long a connection may take."""
@@ -24,6 +25,8 @@ ATTEMPTS = 3
 
 ATTEMPTS_SECONDS = 45.0
 """After which it is not repeated any more."""
+
+MAX_THREAD_ID_LENGTH = 500
 
 _BUSY = frozenset({httpx.codes.REQUEST_TIMEOUT, httpx.codes.TOO_EARLY, httpx.codes.TOO_MANY_REQUESTS})
 
@@ -72,6 +75,17 @@ def retrying() -> AsyncIterator[stamina.Attempt]:
         wait_max=2.0,
         wait_jitter=0.5,
     )
+
+
+def thread_named(name: str) -> str:
+    """Give the name of a thread as a runtime told it.
+
+    Raises:
+        RuntimeFailure: When it can't be stored.
+    """
+    if len(name) > MAX_THREAD_ID_LENGTH or storable_text(name) != name:
+        raise RuntimeFailure("The runtime named its thread so that it can't be stored.", is_retryable=False)
+    return name
 
 
 def authorization_of(address: RuntimeAddress) -> dict[str, str]:

@@ -118,6 +118,7 @@ async def test_a_fault(engine: Engine, adapter: Adapter, fault: Fault, expected:
     told = {event.type for event in await engine.events(faulty)}
     if fault not in MAY_BREAK:
         assert ("RuntimeLinkChanged" in told) is (fault in BREAKS)
+    assert ((await engine.row(faulty)).thread_id in {None, str(faulty)}) is (fault is not Fault.CHANGES_THREAD_ID)
     if fault in UNREADABLE:
         assert "RuntimeEventReceived" in told
 

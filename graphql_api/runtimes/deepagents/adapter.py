@@ -17,7 +17,7 @@ from graphql_api.runtimes.deepagents.invocation import invocation
 from graphql_api.runtimes.deepagents.normalizer import DeepAgentsNormalizer
 from graphql_api.runtimes.deepagents.streams import Streams
 from graphql_api.runtimes.deepagents.texts import error_of, first_of, result_of
-from graphql_api.runtimes.http import authorization_of, calling, make_client, retrying
+from graphql_api.runtimes.http import authorization_of, calling, make_client, retrying, thread_named
 from graphql_api.runtimes.normalizing.files import read_files
 from graphql_api.runtimes.normalizing.texts import mapping_of, name_of
 from graphql_api.runtimes.protocol import (
@@ -32,10 +32,8 @@ from graphql_api.runtimes.protocol import (
     ThreadRef,
     ThreadStatus,
 )
-from graphql_api.runtimes.storable import storable_text
 
 PREFIX = "/deepagents-runtime"
-MAX_THREAD_ID_LENGTH = 500
 DEFAULT_MODEL = "openai:gpt-4.1-mini"
 """Of agents whose definition names none, unless the URL has a `model`."""
 
@@ -176,10 +174,7 @@ class DeepAgentsRuntime:
         if _STATUSES.get(str(body.get("status")).lower()) is ThreadStatus.FAILED:
             reason = error_of(body.get("error")) or "it did not say why"
             raise RuntimeFailure(f"The runtime did not start the run: {reason}", is_retryable=False)
-        thread_id = name_of(body.get("thread_id")) or str(request.execution_id)
-        if len(thread_id) > MAX_THREAD_ID_LENGTH or storable_text(thread_id) != thread_id:
-            raise RuntimeFailure("The runtime named its thread so that it can't be stored.", is_retryable=False)
-        return ThreadRef(thread_id)
+        return ThreadRef(thread_named(name_of(body.get("thread_id")) or str(request.execution_id)))
 
     async def _knows(self, job_id: str) -> bool:
         """Tell whether a run was started, believing a runtime only that does not claim to know any job."""

@@ -126,10 +126,18 @@ class LangGraphFake:
         if before is not None and not before.is_over:
             detail = "Thread is already running a task. Wait for it to finish or choose a different multitask strategy."
             return JSONResponse({"detail": detail}, 409)
-        self._start(thread_id, body, text)
+        started = self._renamed(thread_id) if Fault.CHANGES_THREAD_ID in faults else thread_id
+        self._start(started, body, text)
         if self._house.is_hidden(thread_id, faults):
             return PlainTextResponse("Internal Server Error", 500)
-        return JSONResponse(self._run_body(thread_id))
+        return JSONResponse(self._run_body(started))
+
+    def _renamed(self, thread_id: str) -> str:
+        """Give a thread another id, by which it is found from now on; the old one is not known any more."""
+        renamed = str(uuid4())
+        self._given[renamed] = self._given.pop(thread_id)
+        self._house.aliases.update({asked: renamed for asked, real in self._house.aliases.items() if real == thread_id})
+        return renamed
 
     def _start(self, thread_id: str, body: Mapping[str, Any], text: str) -> None:
         before = self._house.threads.get(thread_id)

@@ -7,12 +7,13 @@ how it ended, which becomes the last frame. Each reader gets all from the first.
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import orjson
 
 from graphql_api.runtimes.addresses import RuntimeAddress
-from graphql_api.runtimes.http import calling, make_client, retrying
+from graphql_api.runtimes.http import calling, make_client, retrying, thread_named
 from graphql_api.runtimes.langgraph.stream import Position, frames_of
 from graphql_api.runtimes.normalizing.endings import LOST, interrupt_of, run_ended
 from graphql_api.runtimes.normalizing.files import read_files
@@ -98,10 +99,10 @@ class LangGraphRuntime:
         thread_id = name_of(mapping_of(await self._ask("POST", "/threads", json=order)).get("thread_id"))
         if thread_id is None:
             raise RuntimeFailure("The runtime made no thread.", is_retryable=True)
-        run_id = await self._find(thread_id) or await self._create(thread_id, request) or await self._find(thread_id)
-        if run_id is None:
+        thread = await self._find(thread_id) or await self._create(thread_id, request) or await self._find(thread_id)
+        if thread is None:
             raise RuntimeFailure("The runtime is busy with this thread, and has no run for it.", is_retryable=True)
-        return ThreadRef(thread_id, {"run_id": run_id})
+        return thread
 
     async def events(self, request: RunRequest, thread: ThreadRef) -> AsyncIterator[Frame]:  # noqa: ARG002  the server remembers the request
         """Give all frames of the run from the first, and how it ended as the last one.
@@ -145,19 +146,18 @@ class LangGraphRuntime:
 
     async def forget(self, thread: ThreadRef) -> bool:
         """Delete the thread with all that it holds; False when it is unknown."""
-        return await self._ask("DELETE", f"/threads/{thread.thread_id}") is not None
+        return await self._ask("DELETE", _thread_path(thread.thread_id)) is not None
 
     async def close(self) -> None:
         """Let go of connections."""
         await self._client.aclose()
 
-    async def _find(self, thread_id: str) -> str | None:
+    async def _find(self, thread_id: str) -> ThreadRef | None:
         """Find the run that an earlier start made."""
-        runs = [mapping_of(run) for run in list_of(await self._ask("GET", f"/threads/{thread_id}/runs"))]
-        first = min(runs, key=lambda run: str(run.get("created_at")), default=None)
-        return None if first is None else name_of(first.get("run_id"))
+        runs = [mapping_of(run) for run in list_of(await self._ask("GET", f"{_thread_path(thread_id)}/runs"))]
+        return _thread_of(min(runs, key=lambda run: str(run.get("created_at")), default=None), thread_id)
 
-    async def _create(self, thread_id: str, request: RunRequest) -> str | None:
+    async def _create(self, thread_id: str, request: RunRequest) -> ThreadRef | None:
         """Create the run; None when the thread has one, which another start made meanwhile."""
         order = {
             "assistant_id": self._assistant,
@@ -169,10 +169,10 @@ class LangGraphRuntime:
             "on_disconnect": "continue",
         }
         try:
-            run = await self._ask("POST", f"/threads/{thread_id}/runs", json=order)
+            run = await self._ask("POST", f"{_thread_path(thread_id)}/runs", json=order)
         except _Conflict:
             return None
-        return name_of(mapping_of(run).get("run_id"))
+        return _thread_of(run, thread_id)
 
     async def _read(self, thread: ThreadRef, position: Position) -> AsyncGenerator[Frame]:
         """Give the frames that a reader has not seen; none when the run is unknown."""
@@ -199,7 +199,7 @@ class LangGraphRuntime:
         """Ask for what a `RUN` frame holds."""
         run = await self._ask("GET", _run_path(thread))
         status = LOST if run is None else str(mapping_of(run).get("status"))
-        state = None if status in _UNFINISHED | {LOST} else await self._ask("GET", f"/threads/{thread.thread_id}")
+        state = None if status in _UNFINISHED | {LOST} else await self._ask("GET", _thread_path(thread.thread_id))
         found = mapping_of(state)
         return {
             "status": status,
@@ -231,8 +231,22 @@ class _Conflict(RuntimeFailure):
     """The thread has a run already."""
 
 
+def _thread_path(thread_id: str) -> str:
+    return f"/threads/{quote(thread_id, safe='')}"
+
+
 def _run_path(thread: ThreadRef) -> str:
-    return f"/threads/{thread.thread_id}/runs/{thread.handle['run_id']}"
+    return f"{_thread_path(thread.thread_id)}/runs/{quote(thread.handle['run_id'], safe='')}"
+
+
+def _thread_of(run: Any, asked_for: str) -> ThreadRef | None:  # noqa: ANN401 - any JSON value
+    """Give the thread of a run, which is the one that the server names; None when there is no run."""
+    fields = mapping_of(run)
+    run_id = name_of(fields.get("run_id"))
+    if run_id is None:
+        return None
+    thread_id = thread_named(name_of(fields.get("thread_id")) or asked_for)
+    return ThreadRef(thread_id, {"run_id": thread_named(run_id)})
 
 
 def _snapshot(state: Mapping[str, Any]) -> Snapshot:

@@ -189,6 +189,15 @@ class TestFaults:
             assert len(ids) == 1
             assert body["thread_id"] not in ids
 
+    async def test_a_run_is_on_another_thread(self) -> None:
+        async with langgraph(script=short) as (fake, client):
+            await client.http.post("/threads", json={"thread_id": str(asked_for := uuid4())})
+            run = (await client.start_run(asked_for, "[fault:changes-thread-id]")).json()
+            assert [*fake.threads] == [run["thread_id"]] != [str(asked_for)]
+            assert (await client.http.get(f"/threads/{asked_for}")).status_code == 404
+            body = {"thread_id": str(asked_for), "if_exists": "do_nothing"}
+            assert (await client.http.post("/threads", json=body)).json()["thread_id"] == run["thread_id"]
+
     async def test_starts_are_refused(self) -> None:
         async with langgraph(script=short) as (fake, client):
             for prompt, answers in {

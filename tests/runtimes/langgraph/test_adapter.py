@@ -3,6 +3,7 @@ import json
 import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from uuid import UUID, uuid4
 
 import pytest
@@ -174,6 +175,21 @@ class TestStart:
             thread = await runtime.start(request)
             assert [*server.threads] == [thread.thread_id] != [str(request.execution_id)]
             assert (await frames_of(runtime, request, thread))[-1].content["status"] == "success"
+
+    async def test_a_run_that_is_on_another_thread_is_followed(self) -> None:
+        request = replace(asked(), prompt="[fault:changes-thread-id] Do it.")
+        async with fake() as (server, runtime):
+            thread = await runtime.start(request)
+            assert [*server.threads] == [thread.thread_id] != [str(request.execution_id)]
+            assert await runtime.start(request) == thread
+            assert (await frames_of(runtime, request, thread))[-1].content["status"] == "success"
+
+    async def test_a_thread_that_can_not_be_stored_is_refused(self) -> None:
+        request = asked()
+        run = JSONResponse({"run_id": "run", "thread_id": "t" * 501})
+        async with answering(starting(request, run)) as (_, runtime):
+            with pytest.raises(RuntimeFailure, match="can't be stored"):
+                await runtime.start(request)
 
     async def test_the_server_is_asked_as_its_documentation_says(self) -> None:
         request = RunRequest(uuid4(), "Do it.", "THE_SPEC/plan.md", "# Plan", FILES)
