@@ -149,8 +149,11 @@ class Notifier:
 def _encode(event: StoredEvent | LiveEvent) -> bytes:
     is_terminal = event.is_terminal if isinstance(event, StoredEvent) else None
     head = [str(event.subject), event.sequence]
-    inline = orjson.dumps([*head, event.type, event.occurred_at, event.payload, is_terminal])
-    return inline if len(inline) + 2 <= MAX_NOTIFICATION_BYTES else orjson.dumps(head)
+    entry = orjson.dumps([*head, event.type, event.occurred_at, event.payload, is_terminal])
+    if len(entry) + 2 > MAX_NOTIFICATION_BYTES:
+        entry = orjson.dumps(head)
+    # What orjson 3.13 gives occupies 4 KB or more, whatever it holds, and many may wait: it is copied.
+    return b"".join((b"", entry))
 
 
 def _decode(
