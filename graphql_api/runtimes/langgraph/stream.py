@@ -18,7 +18,7 @@ MAX_FRAME_BYTES = 16 * 1024 * 1024
 REFUSED = "frame_refused"
 """Kind of the frame that stands for one that was refused."""
 
-RECENT_EVENTS = 256
+RECENT_EVENTS = 128
 """By which a reader knows repetitions: more than a server sends while it hands a reader over, and soon forgotten."""
 
 _MAX_MOMENT_DIGITS = 18
