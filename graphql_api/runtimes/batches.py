@@ -10,7 +10,7 @@ from graphql_api.runtimes.protocol import Frame
 BATCH = 100
 """Frames whose events are stored in one transaction."""
 
-READ_AHEAD = 200
+READ_AHEAD = 100
 """Frames that wait to be stored; a faster runtime is not read until they are, since each may be large."""
 
 

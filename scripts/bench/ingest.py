@@ -23,6 +23,7 @@ from uuid import UUID, uuid4
 
 import psutil
 from sqlmodel import func, select
+from uvicorn.loops.auto import auto_loop_factory
 
 from graphql_api.app import make_runtime
 from graphql_api.events.log import EventLog
@@ -179,7 +180,7 @@ def main() -> None:
     """Measure all adapters, and print or write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--executions", type=int, default=50)
-    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--seconds", type=float, default=30)
     parser.add_argument("--adapter", type=Protocol, choices=list(Protocol), action="append")
     parser.add_argument("--write", type=Path)
     parser.add_argument("--serve", type=Protocol, help=argparse.SUPPRESS)
@@ -192,7 +193,8 @@ def main() -> None:
     for protocol in options.adapter or Protocol:
         with tempfile.TemporaryDirectory() as home, serving(protocol, options.seconds) as url:
             place = Path(home) / "home"
-            rows.append(asyncio.run(run(url, options.executions, options.seconds, place)).row())
+            with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:  # as workers do
+                rows.append(runner.run(run(url, options.executions, options.seconds, place)).row())
             embedded_postgres.remove(place)
     heading = (
         f"{options.executions} executions at {FRAMES_A_SECOND} frames a second each for {options.seconds:.0f} s, "
