@@ -1,13 +1,14 @@
 """GraphQL over HTTP and WebSocket, on one path.
 
-Seams, checked with strawberry-graphql 0.341: `strawberry.asgi.GraphQL` and its overridable methods, and
-`BaseGraphQLTransportWSHandler` in `websocket.py`.
+Seams, checked with strawberry-graphql 0.341: `strawberry.asgi.GraphQL` and its overridable methods, its
+`_create_streaming_response`, and `BaseGraphQLTransportWSHandler` in `websocket.py`.
 """
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any, cast
 
 import orjson
@@ -18,7 +19,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 from strawberry.asgi import GraphQL
-from strawberry.http import GraphQLHTTPResponse, GraphQLRequestData
+from strawberry.http import GraphQLHTTPResponse, GraphQLRequestData, GraphQLRequestProtocol
 from strawberry.http.base import BaseRequestProtocol
 from strawberry.http.types import QueryParams
 from strawberry.schema.base import BaseSchema
@@ -45,11 +46,12 @@ from graphql_api.transport.answers import (
     wants_cost,
 )
 from graphql_api.transport.credentials import address_of, signed_in
+from graphql_api.transport.delivery.delivery import Delivery
 from graphql_api.transport.delivery.json import to_json
 from graphql_api.transport.graphiql_page import GraphiQL
 from graphql_api.transport.persisted import PersistedOperations
 from graphql_api.transport.requests import ANONYMOUS_BODY_BYTES, Body, Refused, check
-from graphql_api.transport.streams import Multipart, ServerSentEvents
+from graphql_api.transport.streams import Multipart, ServerSentEvents, Stream, StreamTransport
 from graphql_api.transport.websocket import WebSocketAdapter, WebSocketHandler
 
 INIT_TIMEOUT = timedelta(seconds=10)
@@ -62,6 +64,9 @@ COST_HEADER = "graphql-cost"
 
 _BODY = "orchestrator.body"
 """Under which a request's scope has what receives its body."""
+
+_DELIVERY = "orchestrator.delivery"
+"""Under which the scope of a request for a stream has what its events are delivered by."""
 
 _CONNECTIONS = metrics.gauge("websocket_connections", "WebSockets that are open.")
 
@@ -83,9 +88,16 @@ class RequestData(GraphQLRequestData):
 
     Attributes:
         document_id: Names one of a manifest.
+        delivery: Of its events, when they are to be streamed.
     """
 
     document_id: str | None = None
+    delivery: Delivery | None = None
+
+    def __post_init__(self) -> None:
+        """Let the events be taken over."""
+        if self.delivery is not None:
+            self.extensions = {**(self.extensions or {}), **self.delivery.takeover.as_extensions()}
 
 
 class GraphQLApp(GraphQL[Context, None]):
@@ -198,6 +210,7 @@ class GraphQLApp(GraphQL[Context, None]):
             extensions=given.get("extensions"),
             protocol=transport.protocol if transport else "http",
             document_id=given.get("documentId"),
+            delivery=Delivery(self.schema) if transport else None,
         )
 
     def parse_query_params(self, params: QueryParams) -> dict[str, Any]:
@@ -242,6 +255,7 @@ class GraphQLApp(GraphQL[Context, None]):
         try:
             if isinstance(request_data, RequestData):
                 given = request_data
+                request.scope[_DELIVERY] = given.delivery
                 context.wants_cost = context.wants_cost or wants_cost(given.extensions)
                 given.query = self.persisted.text(given.query, given.document_id, given.extensions, context)
         except DomainError as error:
@@ -261,6 +275,23 @@ class GraphQLApp(GraphQL[Context, None]):
         if is_refusal(result):
             processed.pop("data", None)
         return processed
+
+    async def _create_streaming_response(
+        self,
+        request: Request,
+        result: SubscriptionExecutionResult,
+        protocol: GraphQLRequestProtocol,
+        sub_response: Response,
+    ) -> Response:
+        """Answer with a stream of what the operation gives."""
+        return Stream(
+            cast("StreamTransport", self._get_stream_transport(protocol)),
+            cast("AsyncGenerator[ExecutionResult, None]", result),
+            request.scope[_DELIVERY],
+            partial(self.process_result, request),
+            status=sub_response.status_code or 200,
+            headers=sub_response.headers,
+        )
 
     def create_response(
         self, response_data: GraphQLHTTPResponse | list[GraphQLHTTPResponse], sub_response: Response

@@ -1,16 +1,33 @@
 """Subscriptions over plain HTTP: server-sent events, and multipart as Apollo Client has it.
 
-Seams, checked with strawberry-graphql 0.341: `SSETransport` and its overridable methods.
+Seams, checked with strawberry-graphql 0.341: `SSETransport`, `MultipartSubscriptionTransport` and their overridable
+methods; with starlette 1.10: `StreamingResponse.stream_response`, which is cancelled when the client goes.
 """
 
-from strawberry.http import GraphQLHTTPResponse
-from strawberry.http.streaming import JSONEncoder, MultipartSubscriptionTransport, SSETransport
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
 
+from starlette.responses import StreamingResponse
+from starlette.types import Send
+from strawberry.http import GraphQLHTTPResponse
+from strawberry.http.streaming import MULTIPART_SUBSCRIPTION_BOUNDARY, MultipartSubscriptionTransport, SSETransport
+from strawberry.types.execution import ExecutionResult
+
+from graphql_api.kit.duties import background
 from graphql_api.transport.answers import GRAPHQL_RESPONSE, JSON, weights
+from graphql_api.transport.delivery.delivery import Delivery
+from graphql_api.transport.delivery.json import to_json
 from graphql_api.transport.delivery.tally import tally
 
 EVENT_STREAM = "text/event-stream"
 _JSON = frozenset({JSON, GRAPHQL_RESPONSE})
+
+_PART = (
+    b"\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: %d\r\n\r\n"
+    b'{"payload":%b}\r\n--' + MULTIPART_SUBSCRIPTION_BOUNDARY.encode()
+)
+_AROUND = len(b'{"payload":}')
 
 
 class ServerSentEvents(SSETransport):
@@ -25,9 +42,12 @@ class ServerSentEvents(SSETransport):
         wanted = wanted_of.get(EVENT_STREAM, 0.0)
         return wanted > 0 and all(wanted_of.get(media_type, 0.0) < wanted for media_type in _JSON)
 
+    def encode_results(self, payloads: Sequence[bytes]) -> bytes:
+        """Write an event for each result; JSON as we write it has no line ends."""
+        return b"".join([b"event: next\ndata: %b\n\n" % payload for payload in payloads])
+
     def encode_event(self, event: str, data: str | None = None) -> str:
         """Write one event; a data field is always there, since browsers drop events without one."""
-        tally.add(event == "next")
         return f"event: {event}\ndata: {data or ''}\n\n"
 
     def encode_comment(self, comment: str) -> str:
@@ -36,9 +56,74 @@ class ServerSentEvents(SSETransport):
 
 
 class Multipart(MultipartSubscriptionTransport):
-    """Subscriptions over multipart HTTP, counted."""
+    """Subscriptions over multipart HTTP."""
 
-    def encode_next(self, response: GraphQLHTTPResponse, encode_json: JSONEncoder) -> str:
-        """Write one event."""
-        tally.add(1)
-        return super().encode_next(response, encode_json)
+    def encode_results(self, payloads: Sequence[bytes]) -> bytes:
+        """Write a part for each result."""
+        return b"".join([_PART % (_AROUND + len(payload), payload) for payload in payloads])
+
+
+StreamTransport = ServerSentEvents | Multipart
+
+
+class Stream(StreamingResponse):
+    """Sends the results of an operation as they come, and keeps the connection open in between.
+
+    Args:
+        transport: How they are sent.
+        results: Of the operation.
+        delivery: What the operation was started with.
+        shown: Makes of a result what is written as JSON.
+        status: Of the answer.
+        headers: Of the answer, beside those of the transport.
+    """
+
+    def __init__(
+        self,
+        transport: StreamTransport,
+        results: AsyncGenerator[ExecutionResult, None],
+        delivery: Delivery,
+        shown: Callable[[ExecutionResult], Awaitable[GraphQLHTTPResponse]],
+        *,
+        status: int,
+        headers: Mapping[str, str],
+    ) -> None:
+        super().__init__((), status, {**headers, **transport.headers})
+        self._transport = transport
+        self._results = results
+        self._delivery = delivery
+        self._shown = shown
+
+    async def stream_response(self, send: Send) -> None:
+        """Send all of it."""
+        transport = self._transport
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        if transport.send_initial_heartbeat:
+            await self._send(send, self._heartbeat())
+        try:
+            async with background(self._keep_open(send)):
+                await self._deliver(send)
+        except ExceptionGroup as broken:
+            raise broken.exceptions[0] from broken.exceptions[0].__cause__
+        await self._send(send, transport.encode_complete().encode(), is_last=True)
+
+    async def _deliver(self, send: Send) -> None:
+        delivery, encode = self._delivery, self._transport.encode_results
+        with tally.counting(delivery):
+            async with aclosing(self._results):
+                async for result in self._results:
+                    if not delivery.begins():
+                        await self._send(send, encode([to_json(await self._shown(result))]))
+                    while written := await delivery.batch():
+                        await self._send(send, encode(written))
+
+    async def _keep_open(self, send: Send) -> None:
+        while True:
+            await asyncio.sleep(self._transport.heartbeat_interval)
+            await self._send(send, self._heartbeat())
+
+    def _heartbeat(self) -> bytes:
+        return self._transport.heartbeat_message(lambda data: to_json(data).decode()).encode()
+
+    async def _send(self, send: Send, body: bytes, *, is_last: bool = False) -> None:
+        await send({"type": "http.response.body", "body": body, "more_body": not is_last})

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from contextlib import aclosing, suppress
 from time import perf_counter
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 from uuid import uuid4
 
 import structlog
@@ -31,7 +31,6 @@ from graphql_api.transport.answers import is_refusal, top_level, wants_cost
 from graphql_api.transport.credentials import for_operation, signed_in
 from graphql_api.transport.delivery.delivery import Delivery
 from graphql_api.transport.delivery.outlets import outlet_of
-from graphql_api.transport.delivery.plans import Plans
 from graphql_api.transport.delivery.tally import tally
 from graphql_api.transport.persisted import PersistedOperations
 
@@ -79,12 +78,6 @@ class _Asked(str):
 
 class WebSocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
     """One connection."""
-
-    plans: ClassVar = Plans()
-    """Of all operations of this process."""
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - passes Strawberry's own on
-        super().__init__(*arguments, **options)
 
     async def handle_message(self, message: Message) -> None:
         """Take one message; what is none of the protocol's closes the connection."""
@@ -169,8 +162,8 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
         except DomainError as error:
             await operation.send_initial_errors([top_level(error, context.request_id)])
             return
-        outlet = outlet_of(cast("ASGIWebSocketAdapter", self.websocket).ws)
-        delivery = Delivery(self.schema, self.plans, outlet, operation.id)
+        outlet = outlet_of(cast("ASGIWebSocketAdapter", self.websocket).ws, operation.id)
+        delivery = Delivery(self.schema)
         results = await self.schema.stream(
             text,
             variable_values=operation.variables,
@@ -187,7 +180,8 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
                             await operation.send_initial_errors(result.errors or [])
                             return
                         await operation.send_next(result)
-                    await delivery.advance()
+                    while written := await delivery.batch():
+                        await outlet.send(written)
         await operation.send_operation_message({"id": operation.id, "type": "complete"})
 
 

@@ -189,10 +189,10 @@ def make_schema(
     return strawberry.Schema(
         Query,
         mutation=Mutation,
-        subscription=Subscription,
         types=[Noted, Ended],
         execution_context_class=executor,
         **{
+            "subscription": Subscription,
             "config": StrawberryConfig(scalar_map=SCALARS),
             "extensions": [partial(ForAnybody, Documents(), {})],
             **options,

@@ -19,3 +19,16 @@ async def until(condition: Callable[[], bool | Awaitable[bool]]) -> None:
             if await answer if isawaitable(answer) else answer:
                 return
             await asyncio.sleep(0.005)
+
+
+async def until_still(count: Callable[[], int]) -> None:
+    """Wait until a count stays the same over many turns of the event loop."""
+    still, before = 0, -1
+
+    def looks_still() -> bool:
+        nonlocal still, before
+        still = still + 1 if count() == before else 0
+        before = count()
+        return still > 20
+
+    await until(looks_still)

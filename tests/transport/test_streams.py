@@ -1,18 +1,24 @@
+import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
+from starlette.types import Message
+from strawberry.http import GraphQLHTTPResponse
+from strawberry.types.execution import ExecutionResult
 from support.server import Person, Site
+from support.streams import MULTIPART, SSE, events, parts
 from support.waiting import until
 
 from graphql_api.kit.ids import key_of
-from graphql_api.transport.streams import ServerSentEvents
+from graphql_api.schema import schema
+from graphql_api.transport.delivery.delivery import Delivery
+from graphql_api.transport.streams import Multipart, ServerSentEvents, Stream, StreamTransport
 
 pytestmark = pytest.mark.anyio
 
-MULTIPART = 'multipart/mixed;boundary="graphql";subscriptionSpec=1.0,application/json'
 URQL_QUERY = (
     "application/graphql-response+json, application/graphql+json, application/json, text/event-stream, multipart/mixed"
 )
@@ -51,37 +57,22 @@ async def streamed(
     return response, response.text
 
 
-def sse(text: str) -> list[tuple[str, Any]]:
-    """Read events as urql does: split where a line is empty, by LF alone."""
-    events = []
-    for block in text.split("\n\n"):
-        fields = dict(line.split(": ", 1) for line in block.split("\n") if ": " in line and not line.startswith(":"))
-        if "event" in fields:
-            events.append((fields["event"], json.loads(fields["data"]) if fields.get("data") else None))
-    return events
-
-
-def parts(text: str) -> list[Any]:
-    """Read the JSON of each part."""
-    return [json.loads(part.split("\r\n\r\n", 1)[1]) for part in text.split("--graphql") if "\r\n\r\n" in part]
-
-
-def is_whole(events: list[dict[str, Any]]) -> bool:
-    sequences = [event["sequence"] for event in events]
-    return sequences == list(range(1, len(events) + 1)) and events[-1]["__typename"] == "ProposalCompleted"
+def is_whole(log: list[dict[str, Any]]) -> bool:
+    sequences = [event["sequence"] for event in log]
+    return sequences == list(range(1, len(log) + 1)) and log[-1]["__typename"] == "ProposalCompleted"
 
 
 class TestServerSentEvents:
     async def test_carry_the_whole_log_and_say_that_it_is_complete(
         self, running_site: Site, ada: Person, proposal: str
     ) -> None:
-        response, text = await streamed(running_site, ada, "text/event-stream", WATCH, id=proposal)
+        response, text = await streamed(running_site, ada, SSE, WATCH, id=proposal)
 
         assert response.headers["content-type"].startswith("text/event-stream")
         assert "\r" not in text
-        events = sse(text)
-        assert events.pop() == ("complete", None)
-        assert is_whole([payload["data"]["proposalEvents"] for _, payload in events])
+        *told, last = events(text)
+        assert last == ("complete", None)
+        assert is_whole([payload["data"]["proposalEvents"] for _, payload in told])
 
     async def test_come_to_a_browser_that_sends_the_operation_in_the_address(
         self, running_site: Site, ada: Person, proposal: str
@@ -91,7 +82,9 @@ class TestServerSentEvents:
         async with httpx.AsyncClient(timeout=30) as client:
             response = await client.get(f"{running_site.url}/graphql", params=parameters, headers=headers)
 
-        assert is_whole([payload["data"]["proposalEvents"] for name, payload in sse(response.text) if name == "next"])
+        assert is_whole(
+            [payload["data"]["proposalEvents"] for name, payload in events(response.text) if name == "next"]
+        )
 
     async def test_are_not_sent_to_a_client_that_takes_json_as_well(self, running_site: Site, ada: Person) -> None:
         response, _ = await streamed(running_site, ada, URQL_QUERY, "{ viewer { name } }")
@@ -100,9 +93,9 @@ class TestServerSentEvents:
         assert response.json() == {"data": {"viewer": {"name": "Ada"}}}
 
     async def test_carry_a_refusal_with_its_code(self, running_site: Site, proposal: str) -> None:
-        _, text = await streamed(running_site, None, "text/event-stream", WATCH, id=proposal)
+        _, text = await streamed(running_site, None, SSE, WATCH, id=proposal)
 
-        (name, payload), end = sse(text)
+        (name, payload), end = events(text)
         assert (name, end) == ("next", ("complete", None))
         assert payload["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
 
@@ -162,3 +155,30 @@ class TestMultipart:
         assert subject is not None
         await until(lambda: not running_site.engines.log._hub.follows(subject))
         assert (await ask(running_site, ada, "{ viewer { name } }"))["viewer"]["name"] == "Ada"
+
+
+class TestKeepingOpen:
+    @pytest.mark.parametrize(("transport", "sign"), [(ServerSentEvents(), b": ping\n\n"), (Multipart(), b"\r\n\r\n{}")])
+    async def test_a_stream_of_which_nothing_comes_is_kept_open(self, transport: StreamTransport, sign: bytes) -> None:
+        transport.heartbeat_interval = 0
+        is_over, sent = asyncio.Event(), list[Message]()
+
+        async def results() -> AsyncGenerator[ExecutionResult]:
+            await is_over.wait()
+            yield ExecutionResult(data={}, errors=None)
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+            if len(sent) > 5:
+                is_over.set()
+
+        async def shown(_result: ExecutionResult) -> GraphQLHTTPResponse:
+            return {"data": {}}
+
+        stream = Stream(transport, results(), Delivery(schema), shown, status=200, headers={})
+        await stream.stream_response(send)
+
+        bodies = [message["body"] for message in sent if message["type"] == "http.response.body"]
+        assert all(sign in body for body in bodies[:5])
+        assert bodies[-1] == transport.encode_complete().encode()
+        assert [message.get("more_body") for message in sent[-2:]] == [True, False]

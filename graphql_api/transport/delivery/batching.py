@@ -18,7 +18,7 @@ EXTENSION = "orchestrator.batching"
 """Under which the application finds the protocol among the `extensions` of a WebSocket's scope."""
 
 MAX_BATCH_BYTES = 64 * 1024
-"""After this much, a batch is written without waiting for the turn's end."""
+"""After this much, a batch is full: it is written without waiting for the turn's end."""
 
 _TEXT = 0x81
 _MAX_SHORT, _MAX_MEDIUM = 125, 0xFFFF
@@ -56,16 +56,13 @@ class BatchingProtocol(WebSocketsSansIOProtocol):
         if self.disconnected:
             raise ClientDisconnected
 
-    def put(self, prefix: bytes, payloads: Iterable[bytes], suffix: bytes) -> int:
-        """Put text messages into the batch of this turn, until there is enough for a write.
+    def put(self, prefix: bytes, payloads: Iterable[bytes], suffix: bytes) -> None:
+        """Put text messages into the batch of this turn.
 
         Args:
             prefix: What each message begins with.
             payloads: What stands between, one for each message.
             suffix: What each message ends with.
-
-        Returns:
-            How many were put.
 
         Raises:
             ClientDisconnected: When the connection is closed, or being closed.
@@ -75,17 +72,14 @@ class BatchingProtocol(WebSocketsSansIOProtocol):
         batch = self._batch
         if not batch:
             self.loop.call_soon(self._write_batch)
-        fixed, batched, put = len(prefix) + len(suffix), self._batched_bytes, 0
+        fixed, batched = len(prefix) + len(suffix), self._batched_bytes
         for payload in payloads:
             size = fixed + len(payload)
             batch += (_header(size), prefix, payload, suffix)
             batched += size
-            put += 1
-            if batched >= MAX_BATCH_BYTES:
-                self._write_batch()
-                return put
         self._batched_bytes = batched
-        return put
+        if batched >= MAX_BATCH_BYTES:
+            self._write_batch()
 
     async def send(self, message: AsgiMessage) -> None:  # type: ignore[override]  # uvicorn's own type is private
         """Send what ASGI sends, after everything that was put before it."""

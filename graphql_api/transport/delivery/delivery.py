@@ -1,17 +1,17 @@
-"""One subscription on its way to one client."""
+"""One subscription on its way to one client, over any transport."""
 
 import asyncio
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import ClassVar
 
-import orjson
 from strawberry import Schema
 from strawberry.extensions import SchemaExtension
 from strawberry.schema.base import BaseSchema
 
 from graphql_api.kit.batches import Batched
 from graphql_api.kit.execution import Takeover
-from graphql_api.transport.delivery.outlets import Outlet
+from graphql_api.transport.delivery.batching import MAX_BATCH_BYTES
 from graphql_api.transport.delivery.plans import Plan, Plans
 
 TURN_EVENTS = 32
@@ -19,24 +19,29 @@ TURN_EVENTS = 32
 
 
 class Delivery:
-    """Delivers the events of one operation, if it is a subscription that can be taken over.
+    """Takes the events of one operation and writes them, if it is a subscription that can be taken over.
 
-    It changes nothing about what is sent: what the plan does not write goes back to the executor.
+    A transport starts the operation with `takeover`, and goes through the results of its stream:
+
+        async for result in results:
+            if not delivery.begins():
+                ...  # send the result
+            while written := await delivery.batch():
+                ...  # send what was written
+
+    It changes nothing about what is sent: what the plan does not write goes back to the executor, whose result is next.
 
     Args:
         schema: What the operation runs on.
-        plans: Of all operations on this schema.
-        outlet: Where messages leave.
-        operation_id: The client's id of the operation.
     """
 
-    def __init__(self, schema: BaseSchema, plans: Plans, outlet: Outlet, operation_id: str) -> None:
+    plans: ClassVar = Plans()
+    """Of all operations of this process."""
+
+    def __init__(self, schema: BaseSchema) -> None:
         self.takeover = Takeover()
         self._is_plannable = isinstance(schema, Schema) and _is_plannable(schema)
-        self._plans = plans
         self._plan: Plan | None = None
-        self._outlet = outlet
-        self._prefix = b'{"id":' + orjson.dumps(operation_id) + b',"type":"next","payload":'
         self._has_begun = False
         self._waiting: Sequence[object] = ()
         self._taken = 0
@@ -53,39 +58,36 @@ class Delivery:
             return False
         self._has_begun = True
         if self._is_plannable and self.takeover.executor is not None:
-            self._plan = self._plans.plan(self.takeover.executor)
+            self._plan = self.plans.plan(self.takeover.executor)
         return True
 
-    async def advance(self) -> None:
-        """Deliver events until there is none any more, or one that the executor has to run.
+    async def batch(self) -> list[bytes]:
+        """Wait for events, and write as many as are to be sent at once.
 
-        Raises:
-            WebSocketDisconnected: When the client is gone.
+        Returns:
+            The JSON of each; none when the executor has to go on, whose next result comes after all that was given.
         """
-        if not self._has_begun or self.takeover.source is None:
-            return
-        while self._waiting or await self._gather():
-            written = self._write()
-            while written:
-                taken = self._outlet.put(self._prefix, written, b"}")
-                if not self._outlet.is_open:
-                    await self._outlet.wait_open()
-                del written[:taken]
-            if self._waiting:
-                surprise, *self._waiting = self._waiting
-                self.takeover.hand_back(surprise)
-                return
+        if not self._has_begun or not (self._waiting or await self._gather()):
+            return []
+        written = self._write()
+        if not written:
+            surprise, *self._waiting = self._waiting
+            self.takeover.hand_back(surprise)
+        return written
 
     def _write(self) -> list[bytes]:
-        """Write events until there is none any more, or one that the plan does not know how to write."""
+        """Write events until there is enough to send, or one that the plan does not know how to write."""
         written: list[bytes] = []
         if self._plan is not None:
-            write = self._plan.write
+            write, size = self._plan.write, 0
             for event in self._waiting:
                 message = write(event)
                 if message is None:
                     break
                 written.append(message)
+                size += len(message)
+                if size >= MAX_BATCH_BYTES:
+                    break
         self._waiting = self._waiting[len(written) :]
         return written
 

@@ -1,41 +1,23 @@
-"""Where messages leave: in batches past ASGI, or one by one through it."""
+"""Where the events of a WebSocket's operation leave: in batches past ASGI, or one by one through it."""
 
 from collections.abc import Sequence
 from typing import Protocol
 
+import orjson
 from starlette.websockets import WebSocket, WebSocketDisconnect
 from strawberry.http.exceptions import WebSocketDisconnected
 from uvicorn.protocols.utils import ClientDisconnected
 
 from graphql_api.transport.delivery.batching import EXTENSION, BatchingProtocol
 
+_SUFFIX = b"}"
+
 
 class Outlet(Protocol):
-    """Takes the messages of one operation."""
+    """Takes the events of one operation."""
 
-    @property
-    def is_open(self) -> bool:
-        """Whether the next message may be put at once; otherwise `wait_open` comes first."""
-        ...
-
-    def put(self, prefix: bytes, payloads: Sequence[bytes], suffix: bytes) -> int:
-        """Send a message for each payload, as long as it is open.
-
-        Args:
-            prefix: What each message begins with.
-            payloads: What stands between, at least one.
-            suffix: What each message ends with.
-
-        Returns:
-            How many were sent, at least one; the others are to be put again after `wait_open`.
-
-        Raises:
-            WebSocketDisconnected: When nobody is there any more.
-        """
-        ...
-
-    async def wait_open(self) -> None:
-        """Wait until the client has read enough.
+    async def send(self, payloads: Sequence[bytes]) -> None:
+        """Send a message for each payload, and wait until the client has read enough to be sent more.
 
         Raises:
             WebSocketDisconnected: When nobody is there any more.
@@ -48,27 +30,19 @@ class BatchOutlet:
 
     Args:
         connection: The server's side of the WebSocket.
+        operation_id: The client's id of the operation.
     """
 
-    def __init__(self, connection: BatchingProtocol) -> None:
+    def __init__(self, connection: BatchingProtocol, operation_id: str) -> None:
         self._connection = connection
+        self._prefix = _prefix(operation_id)
 
-    @property
-    def is_open(self) -> bool:
-        """Whether the next message may be put at once."""
-        return self._connection.is_writable
-
-    def put(self, prefix: bytes, payloads: Sequence[bytes], suffix: bytes) -> int:
+    async def send(self, payloads: Sequence[bytes]) -> None:
         """Put messages into the batch."""
         try:
-            return self._connection.put(prefix, payloads, suffix)
-        except ClientDisconnected as error:
-            raise WebSocketDisconnected from error
-
-    async def wait_open(self) -> None:
-        """Wait until the client has read enough."""
-        try:
-            await self._connection.wait_writable()
+            self._connection.put(self._prefix, payloads, _SUFFIX)
+            if not self._connection.is_writable:
+                await self._connection.wait_writable()
         except ClientDisconnected as error:
             raise WebSocketDisconnected from error
 
@@ -78,33 +52,29 @@ class AsgiOutlet:
 
     Args:
         websocket: The connection.
+        operation_id: The client's id of the operation.
     """
 
-    def __init__(self, websocket: WebSocket) -> None:
+    def __init__(self, websocket: WebSocket, operation_id: str) -> None:
         self._websocket = websocket
-        self._waiting: str | None = None
+        self._prefix = _prefix(operation_id)
 
-    @property
-    def is_open(self) -> bool:
-        """Whether the last message was sent."""
-        return self._waiting is None
-
-    def put(self, prefix: bytes, payloads: Sequence[bytes], suffix: bytes) -> int:
-        """Hold the first message until `wait_open` sends it."""
-        self._waiting = (prefix + payloads[0] + suffix).decode()
-        return 1
-
-    async def wait_open(self) -> None:
-        """Send what is held; the server makes this wait for a client that reads slowly."""
-        held, self._waiting = self._waiting, None
+    async def send(self, payloads: Sequence[bytes]) -> None:
+        """Send messages one by one; the server makes this wait for a client that reads slowly."""
         try:
-            if held is not None:
-                await self._websocket.send_text(held)
+            for payload in payloads:
+                await self._websocket.send_text((self._prefix + payload + _SUFFIX).decode())
         except WebSocketDisconnect as error:
             raise WebSocketDisconnected from error
 
 
-def outlet_of(websocket: WebSocket) -> Outlet:
+def outlet_of(websocket: WebSocket, operation_id: str) -> Outlet:
     """Find the best way out that the server of a connection has."""
     found = websocket.scope.get("extensions", {}).get(EXTENSION)
-    return BatchOutlet(found) if isinstance(found, BatchingProtocol) else AsgiOutlet(websocket)
+    if isinstance(found, BatchingProtocol):
+        return BatchOutlet(found, operation_id)
+    return AsgiOutlet(websocket, operation_id)
+
+
+def _prefix(operation_id: str) -> bytes:
+    return b'{"id":' + orjson.dumps(operation_id) + b',"type":"next","payload":'

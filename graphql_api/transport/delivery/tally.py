@@ -28,10 +28,6 @@ class Tally(Collector):
             self._live.discard(delivery)
             self._over += delivery.delivered
 
-    def add(self, events: int) -> None:
-        """Count events that no delivery had a part in."""
-        self._over += events
-
     @property
     def total(self) -> int:
         """All events so far."""

@@ -55,12 +55,6 @@ class TestBatch:
         await _turn()
         assert len(wire.transport.writes) == 1
 
-    async def test_what_is_too_much_for_a_write_is_left(self, wire: Wire) -> None:
-        half = b"x" * (MAX_BATCH_BYTES // 2)
-        assert wire.protocol.put(b"", [half, half, b"left"], b"") == 2
-        await _turn()
-        assert wire.read() == [half, half]
-
     async def test_what_asgi_sends_comes_after_what_was_put_before(self, wire: Wire) -> None:
         wire.protocol.put(b"", [b"first"], b"")
         await wire.protocol.send({"type": "websocket.send", "text": "second"})
@@ -97,29 +91,29 @@ class TestBatch:
 
 class TestBackPressure:
     async def test_a_client_that_does_not_read_is_waited_for(self, wire: Wire) -> None:
-        outlet = BatchOutlet(wire.protocol)
+        outlet = BatchOutlet(wire.protocol, "a")
+        await outlet.send([b"1"])
         wire.protocol.pause_writing()
-        assert not outlet.is_open
-        waiting = asyncio.create_task(outlet.wait_open())
+        sending = asyncio.create_task(outlet.send([b"2"]))
         await _turn()
-        assert not waiting.done()
+        assert not sending.done()
         wire.protocol.resume_writing()
-        await waiting
-        assert outlet.is_open
+        await sending
+        assert wire.read() == [b'{"id":"a","type":"next","payload":%d}' % number for number in (1, 2)]
 
     async def test_a_client_that_goes_is_not_waited_for(self, anyio_backend: str) -> None:
         wire = Wire()
         await wire.open()
-        outlet = BatchOutlet(wire.protocol)
+        outlet = BatchOutlet(wire.protocol, "a")
         wire.protocol.pause_writing()
-        waiting = asyncio.create_task(outlet.wait_open())
+        sending = asyncio.create_task(outlet.send([b"1"]))
         await _turn()
         wire.transport.close()
         await wire.close()
         with pytest.raises(WebSocketDisconnected):
-            await waiting
+            await sending
         with pytest.raises(WebSocketDisconnected):
-            outlet.put(b"", [b"x"], b"")
+            await outlet.send([b"2"])
 
 
 class TestOutletOf:
@@ -127,13 +121,13 @@ class TestOutletOf:
         return WebSocket(wire.scope, receive=wire.protocol.receive, send=wire.protocol.send)
 
     async def test_it_is_past_asgi_where_the_server_offers_that(self, wire: Wire) -> None:
-        assert isinstance(outlet_of(self._websocket(wire)), BatchOutlet)
+        assert isinstance(outlet_of(self._websocket(wire), "a"), BatchOutlet)
 
     async def test_compressed_messages_go_through_asgi(self, anyio_backend: str) -> None:
         wire = Wire([ClientPerMessageDeflateFactory()])
         await wire.open()
         assert EXTENSION not in wire.scope["extensions"]
-        assert isinstance(outlet_of(self._websocket(wire)), AsgiOutlet)
+        assert isinstance(outlet_of(self._websocket(wire), "a"), AsgiOutlet)
         await wire.close()
 
     async def test_it_is_asgi_under_another_server(self, anyio_backend: str) -> None:
@@ -147,12 +141,11 @@ class TestOutletOf:
 
         websocket = WebSocket({"type": "websocket"}, receive=receive, send=send)
         await websocket.accept()
-        outlet = outlet_of(websocket)
-        assert outlet.put(b"a", ["é".encode(), b"not yet"], b"") == 1
-        assert not outlet.is_open
-        await outlet.wait_open()
-        assert outlet.is_open
-        assert sent[1:] == [{"type": "websocket.send", "text": "aé"}]
+        await outlet_of(websocket, "a").send(['"é"'.encode(), b"2"])
+        assert sent[1:] == [
+            {"type": "websocket.send", "text": '{"id":"a","type":"next","payload":"é"}'},
+            {"type": "websocket.send", "text": '{"id":"a","type":"next","payload":2}'},
+        ]
 
     async def test_asgi_tells_when_the_client_is_gone(self, anyio_backend: str) -> None:
         async def send(message: dict[str, object]) -> None:
@@ -164,10 +157,8 @@ class TestOutletOf:
 
         websocket = WebSocket({"type": "websocket"}, receive=receive, send=send)  # type: ignore[arg-type]  # ASGI's own
         await websocket.accept()
-        outlet = outlet_of(websocket)
-        outlet.put(b"", [b"a"], b"")
         with pytest.raises(WebSocketDisconnected):
-            await outlet.wait_open()
+            await outlet_of(websocket, "a").send([b"1"])
 
 
 class TestSeam:

@@ -16,14 +16,17 @@ from support.happenings import (
     Noted,
     Operation,
     Source,
+    Upset,
     executed,
     happenings,
     make_schema,
     noted,
     operations,
 )
+from support.streams import STREAMS, framed, whole_stream
 
 from graphql_api.context import Engines
+from graphql_api.transport.delivery.json import to_json
 from graphql_api.transport.graphql import GraphQLApp
 
 _SOURCE = Source()
@@ -57,6 +60,20 @@ def _check(operation: Operation, events: list[object], *, subscribers: int) -> N
             assert len(payloads) == len(expected)
 
 
+async def _streamed(accept: str, operation: Operation, subscribers: int) -> list[bytes]:
+    streams = [await whole_stream(_APP, accept, operation.query, **operation.variables) for _ in range(subscribers)]
+    return [b"".join(chunks) for chunks in streams]
+
+
+def _check_stream(accept: str, operation: Operation, events: list[object], *, subscribers: int) -> None:
+    _SOURCE.events = events
+    expected = asyncio.run(executed(_STOCK, operation.query, operation.variables))
+    if any(isinstance(event, Exception) for event in events):
+        # What the source raised belongs to no field, so there are no data.
+        expected[-1] = to_json({"errors": orjson.loads(expected[-1])["errors"]})
+    assert asyncio.run(_streamed(accept, operation, subscribers)) == [framed(accept, *expected)] * subscribers
+
+
 class TestDelivery:
     @settings(deadline=None)
     @given(operation=operations(), events=st.lists(happenings(), min_size=1, max_size=3))
@@ -68,6 +85,19 @@ class TestDelivery:
         # What JSON can't say breaks the operation in either way; see TestBrokenEvent.
         sayable = [wrong for wrong in WRONG if field != "extra" or not isinstance(wrong, bytes | set)]
         _check(Operation(EVERYTHING, {}), [noted(**{field: wrong}) for wrong in sayable], subscribers=1)
+
+    @pytest.mark.parametrize("accept", STREAMS)
+    @settings(deadline=None)
+    @given(operation=operations(), events=st.lists(happenings(), min_size=1, max_size=3))
+    def test_every_stream_over_http_is_what_graphql_core_gives(
+        self, accept: str, operation: Operation, events: list[object]
+    ) -> None:
+        _check_stream(accept, operation, events, subscribers=2)
+
+    @pytest.mark.parametrize("accept", STREAMS)
+    def test_wrong_values_give_the_same_errors_over_http(self, accept: str) -> None:
+        events = [noted(**{field.name: wrong}) for field in fields(Noted) if field.init for wrong in (None, Upset("x"))]
+        _check_stream(accept, Operation(EVERYTHING, {}), list[object](events), subscribers=1)
 
     def test_a_list_may_be_the_event(self) -> None:
         events: list[object] = [[Item(name="a", mood=None, children=[])], None, [], [None], 5]
@@ -91,3 +121,9 @@ class TestBrokenEvent:
         assert [message["type"] for message in first] == ["error"]
         assert first[0]["payload"][0]["extensions"]["code"] == "INTERNAL_ERROR"
         assert [message["type"] for message in second] == ["error"]
+
+    @pytest.mark.parametrize("accept", STREAMS)
+    def test_over_http_it_breaks_the_stream_off(self, accept: str) -> None:
+        _SOURCE.events = [noted(extra=b"x"), noted()]
+        with pytest.raises(TypeError, match="bytes"):
+            asyncio.run(_streamed(accept, Operation(EVERYTHING, {}), 1))

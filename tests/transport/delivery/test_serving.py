@@ -1,7 +1,7 @@
 """Subscriptions over real connections to a real server."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
@@ -9,7 +9,7 @@ import pytest
 import uvicorn
 from support.happenings import EVERYTHING, Source, executed, make_schema, noted
 from support.sockets import connected
-from support.waiting import until
+from support.waiting import until, until_still
 from websockets.asyncio.client import ClientConnection
 
 from graphql_api.context import Engines
@@ -67,7 +67,7 @@ class TestServing:
             await idle.subscribe(_SEQUENCE)
             idle.connection.transport.pause_reading()
             await until(lambda: any(not _is_writable(each) for each in server.server_state.connections))
-            await _until_still(lambda: source.given)
+            await until_still(lambda: source.given)
             stopped_at = source.given
             async with connected(url) as other:
                 assert (await other.run("{ __typename }"))[0]["payload"] == {"data": {"__typename": "Query"}}
@@ -109,16 +109,3 @@ def _is_writable(connection: object) -> bool:
 async def _read_for_ever(connection: ClientConnection) -> None:
     async for _ in connection:
         pass
-
-
-async def _until_still(count: Callable[[], int]) -> None:
-    """Wait until a count stays the same over many turns of the event loop."""
-    still, before = 0, -1
-
-    def looks_still() -> bool:
-        nonlocal still, before
-        still = still + 1 if count() == before else 0
-        before = count()
-        return still > 20
-
-    await until(looks_still)
