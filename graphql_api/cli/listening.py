@@ -15,14 +15,18 @@ from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from graphql_api.cli.problems import Problem, one_line
 from graphql_api.kit import collector
+from graphql_api.kit.duties import background
 from graphql_api.transport.delivery.batching import BatchingProtocol
+from graphql_api.transport.streams import STREAM
 
 MAX_PORT = 65535
 GRACE_SECONDS = 5
 """How long requests may take to end once the process is told to."""
 
-STREAM_GRACE_SECONDS = 1
-"""After this long, answers that have begun break off: they are streams, which would not end by themselves."""
+READING_SECONDS = 0.5
+"""How long clients may then take to read what was sent to them before their connection was closed."""
+
+_LOOK_SECONDS = 0.1
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 
@@ -101,8 +105,8 @@ def base_url(host: str, port: int) -> str:
 class Server(uvicorn.Server):
     """Uvicorn, which says when it listens, and leaves the end of the process to its caller.
 
-    Seam, checked with uvicorn 0.54: `Server.startup`, `Server.shutdown` and `Server.capture_signals`; of a connection
-    over HTTP, `cycle.response_started`.
+    Seam, checked with uvicorn 0.54: `Server.startup`, `Server.shutdown` and `Server.capture_signals`; of connections,
+    `transport`, and over HTTP `cycle.response_started` and `cycle.scope`.
 
     Args:
         app: What is served.
@@ -139,23 +143,33 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop: sockets close with 1012, and streams break off, so that their clients come back to another process."""
-        breaking = asyncio.get_running_loop().call_later(STREAM_GRACE_SECONDS, self._break_streams)
-        try:
+        async with background(self._break_off()):
             await super().shutdown(sockets)
-        finally:
-            breaking.cancel()
 
-    def _break_streams(self) -> None:
-        for connection in list(self.server_state.connections):
-            cycle: RequestResponseCycle | None = connection.cycle if isinstance(connection, H11Protocol) else None
-            if cycle is not None and cycle.response_started:
-                connection.transport.close()
+    async def _break_off(self) -> None:
+        """Close streams, and cut off whoever does not read what came before; the close would wait for it."""
+        loop = asyncio.get_running_loop()
+        cut_at = loop.time() + READING_SECONDS
+        while True:
+            for connection in list(self.server_state.connections):
+                transport = connection.transport
+                if _is_stream(connection):
+                    transport.close()
+                if transport.is_closing() and loop.time() >= cut_at:
+                    transport.abort()
+            await asyncio.sleep(_LOOK_SECONDS)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Stop at the first signal; uvicorn itself would raise it again once it has stopped, over our cleaning up."""
         with on_signals(self.handle_exit):
             yield
+
+
+def _is_stream(connection: object) -> bool:
+    """Tell whether an answer has begun on a connection that would not end by itself."""
+    cycle: RequestResponseCycle | None = connection.cycle if isinstance(connection, H11Protocol) else None
+    return cycle is not None and cycle.response_started and STREAM in cycle.scope["state"]
 
 
 @contextmanager

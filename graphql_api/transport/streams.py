@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequen
 from contextlib import aclosing
 
 from starlette.responses import StreamingResponse
-from starlette.types import Send
+from starlette.types import Receive, Scope, Send
 from strawberry.http import GraphQLHTTPResponse
 from strawberry.http.streaming import MULTIPART_SUBSCRIPTION_BOUNDARY, MultipartSubscriptionTransport, SSETransport
 from strawberry.types.execution import ExecutionResult
@@ -21,6 +21,10 @@ from graphql_api.transport.delivery.json import to_json
 from graphql_api.transport.delivery.tally import tally
 
 EVENT_STREAM = "text/event-stream"
+
+STREAM = "orchestrator.stream"
+"""In the state of a request's scope when its answer is a stream, which does not end when the process is told to."""
+
 _JSON = frozenset({JSON, GRAPHQL_RESPONSE})
 
 _PART = (
@@ -93,6 +97,11 @@ class Stream(StreamingResponse):
         self._results = results
         self._delivery = delivery
         self._shown = shown
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, and let the server know what kind of answer it is."""
+        scope.setdefault("state", {})[STREAM] = True
+        await super().__call__(scope, receive, send)
 
     async def stream_response(self, send: Send) -> None:
         """Send all of it."""

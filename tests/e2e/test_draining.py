@@ -11,14 +11,18 @@ import httpx
 import pytest
 from sqlalchemy import text
 from support.graphql_client import GraphQLClient
+from support.logs import append, running_log
 from support.people import PASSWORD
 from support.processes import Process, answers, free_port, started
 from support.sockets import connected
+from support.streams import STREAMS
 from support.waiting import WAIT_SECONDS, until
 from websockets.exceptions import ConnectionClosedError
 
+from graphql_api.events.records import NewEvent
 from graphql_api.identity import users
 from graphql_api.kit.database import Database
+from graphql_api.kit.ids import key_of
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180)]
 
@@ -28,7 +32,10 @@ DRAIN_SECONDS = 10
 WATCH = "subscription($id: ID!) { workflowEvents(workflowId: $id) { __typename sequence } }"
 CREATE = """mutation($input: CreateWorkflowInput!) {
     createWorkflow(input: $input) { workflow { id } errors { code } } }"""
-STREAMS = ["text/event-stream", "multipart/mixed;subscriptionSpec=1.0,application/json"]
+WATCH_PROPOSAL = """subscription($id: ID!) {
+    proposalEvents(proposalId: $id) { sequence ... on ProposalProgressed { message } } }"""
+REFINE = """mutation($id: ID!) {
+    refineWorkflow(input: { workflowId: $id, prompt: "Go" }) { proposal { id } errors { code } } }"""
 
 
 class Serving:
@@ -41,17 +48,19 @@ class Serving:
         self.workflow = workflow
 
     @asynccontextmanager
-    async def streaming(self, accept: str) -> AsyncIterator[AsyncIterator[str]]:
-        """Subscribe over HTTP; give the stream, of which something has arrived."""
+    async def streaming(
+        self, accept: str, watch: str = WATCH, id_: str | None = None
+    ) -> AsyncIterator[AsyncIterator[str]]:
+        """Subscribe over HTTP; give the stream, whose first event has arrived."""
         headers = {"accept": accept, "authorization": f"Bearer {self.client.token}"}
-        body = {"query": WATCH, "variables": {"id": self.workflow}}
+        body = {"query": watch, "variables": {"id": id_ or self.workflow}}
         async with (
             httpx.AsyncClient(timeout=WAIT_SECONDS) as http,
             http.stream("POST", f"{self.client.address}/graphql", json=body, headers=headers) as response,
         ):
             pieces = response.aiter_text()
             got = ""
-            while "WorkflowCreated" not in got:
+            while '"sequence":1' not in got:
                 got += await anext(pieces)
             yield pieces
 
@@ -89,6 +98,17 @@ async def serving(fresh_database: Callable[..., Awaitable[Database]], tmp_path: 
         await client.sign_in(email, PASSWORD)
         made = await client.change(CREATE, {"input": {"name": "Desk", "templateSlug": "single-agent"}})
         yield Serving(database, process, client, made["workflow"]["id"])
+
+
+async def tell_much(database: Database, proposal: str) -> int:
+    """Append more to a proposal's log than sockets hold; give the last sequence."""
+    subject = key_of(proposal, "Proposal")
+    assert subject is not None
+    async with running_log(database) as log:
+        for _ in range(20):
+            events = [NewEvent("ProposalProgressed", {"message": "x" * 100_000})] * 10
+            last = (await append(database, log, subject, *events))[-1].sequence
+    return last
 
 
 async def rest_of(pieces: AsyncIterator[str]) -> str:
@@ -137,6 +157,29 @@ class TestApi:
             assert await socket.close_code() == 1012
         assert not [rest for rest in rests if "complete" in rest]
         assert await ending == 0
+
+    async def test_clients_who_do_not_read_hold_it_up_no_longer_than_others(self, serving: Serving) -> None:
+        proposal = (await serving.client.change(REFINE, {"id": serving.workflow}))["proposal"]["id"]
+        url = serving.client.address.replace("http", "ws", 1) + "/graphql"
+        async with AsyncExitStack() as stack:
+            for accept in STREAMS:
+                await stack.enter_async_context(serving.streaming(accept, WATCH_PROPOSAL, proposal))
+            idle = await stack.enter_async_context(connected(url, serving.client.token))
+            await idle.subscribe(WATCH_PROPOSAL, {"id": proposal})
+            idle.connection.transport.pause_reading()
+            reader = await stack.enter_async_context(connected(url, serving.client.token))
+            await reader.subscribe(WATCH_PROPOSAL, {"id": proposal})
+
+            last = await tell_much(serving.database, proposal)
+            while (await reader.next())["data"]["proposalEvents"]["sequence"] < last:
+                pass
+            ending = asyncio.create_task(serving.ends())
+            assert await reader.close_code() == 1012
+            assert await ending == 0
+            # A close handshake would have to wait for all that was not read.
+            idle.connection.transport.abort()
+        assert not serving.process.said("timeout graceful shutdown exceeded")
+        assert not serving.process.said("Traceback")
 
     async def test_a_socket_takes_no_larger_messages_than_requests_may_be(self, serving: Serving) -> None:
         url = serving.client.address.replace("http", "ws", 1) + "/graphql"
