@@ -1,23 +1,26 @@
 """What subscribers of two API processes get from a worker, whatever happens to connections and to access."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import ExitStack, aclosing
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, ExitStack, aclosing
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import groupby
-from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import text
 from support.databases import Server
 from support.graphql_client import GraphQLClient
+from support.people import PASSWORD
 from support.processes import SECRET
-from support.sockets import connected
+from support.sockets import Socket, connected
 from support.system import System
 from support.waiting import WAIT_SECONDS, until
 
+from graphql_api.events.cursors import encode_cursor
+from graphql_api.identity import users
 from graphql_api.identity.tokens import ACCESS_TOKEN_LIFETIME, TokenKeys
 from graphql_api.kit.columns import now
 from graphql_api.kit.database import Database
@@ -34,6 +37,7 @@ WATCH = """subscription($id: ID!, $after: EventCursor, $deltas: DeltaMode! = NON
 FOLLOW = "subscription($id: ID!) { workflowEvents(workflowId: $id) { __typename } }"
 CREATE = """mutation { createWorkflow(input: { name: "Desk", templateSlug: "multi-agent" }) {
     workflow { id } errors { code } } }"""
+SHARE = "mutation($input: SetWorkflowMemberInput!) { setWorkflowMember(input: $input) { errors { code message } } }"
 REFINE = """mutation($id: ID!) {
     refineWorkflow(input: { workflowId: $id, prompt: "Add a reviewer agent" }) { proposal { id } errors { code } } }"""
 
@@ -47,9 +51,9 @@ class Replicas:
     other: GraphQLClient
 
     @classmethod
-    async def start(cls, system: System, *, pace: str) -> "Replicas":
+    async def start(cls, system: System) -> "Replicas":
         """Start all of it."""
-        one, other, _ = await asyncio.gather(system.serve(), system.serve(), system.work(EMBEDDED_RUNTIME_PACE_MS=pace))
+        one, other, _ = await asyncio.gather(system.serve(), system.serve(), system.work(EMBEDDED_RUNTIME_PACE_MS="10"))
         other.token = one.token
         return cls(system, one, other)
 
@@ -58,6 +62,11 @@ class Replicas:
         workflow = (await self.one.change(CREATE, {}))["workflow"]["id"]
         proposal: str = (await self.one.change(REFINE, {"id": workflow}))["proposal"]["id"]
         return proposal
+
+
+def socket_url(client: GraphQLClient) -> str:
+    """Tell where WebSockets are opened at the process that a client uses."""
+    return client.address.replace("http", "ws", 1) + "/graphql"
 
 
 class Watch:
@@ -106,8 +115,33 @@ class Watch:
 async def replicas(database_server: Server, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Replicas]:
     with ExitStack() as stack:
         database = await database_server.create()
-        yield await Replicas.start(System(database, tmp_path_factory.mktemp("replicas"), stack), pace="5")
+        yield await Replicas.start(System(database, tmp_path_factory.mktemp("replicas"), stack))
     await database_server.drop(database)
+
+
+@pytest.fixture(scope="module", autouse=True)
+async def removed(replicas: Replicas) -> AsyncIterator[list[Socket]]:
+    """Give the sockets of somebody who was removed from the workflow that they follow there, before any test began.
+
+    Access is looked at every quarter of a minute: that goes by while the other tests run.
+    """
+    system, one = replicas.system, replicas.one
+    workflow = (await one.change(CREATE, {}))["workflow"]["id"]
+    email = f"{uuid4().hex}@example.com"
+    await users.create(system.database, email=email, name="Bob", password=PASSWORD)
+    bob = GraphQLClient(one.address)
+    await bob.sign_in(email, PASSWORD)
+    member = {"workflowId": workflow, "email": email}
+    await one.change(SHARE, {"input": {**member, "role": "VIEWER"}})
+    async with AsyncExitStack() as stack:
+        sockets = []
+        for client in (one, replicas.other):
+            socket = await stack.enter_async_context(connected(socket_url(client), bob.token))
+            await socket.subscribe(FOLLOW, {"id": workflow})
+            await socket.next()
+            sockets.append(socket)
+        await one.change(SHARE, {"input": {**member, "role": None}})
+        yield sockets
 
 
 class TestDeltas:
@@ -151,13 +185,12 @@ class TestCursors:
             ]
             assert rest == whole.stored[position:]
 
-    async def test_one_of_another_log_is_refused(self, replicas: Replicas) -> None:
+    async def test_one_that_is_of_no_event_of_the_log_is_refused(self, replicas: Replicas) -> None:
         ended, other = await replicas.refined(), await replicas.refined()
         whole = Watch(replicas.one, ended)
         await whole.ends()
-        url = replicas.other.address.replace("http", "ws", 1) + "/graphql"
-        async with connected(url, replicas.other.token) as socket:
-            for cursor in (whole.stored[0]["cursor"], "nonsense"):
+        async with connected(socket_url(replicas.other), replicas.other.token) as socket:
+            for cursor in (whole.stored[0]["cursor"], future(other), "nonsense"):
                 [error] = await socket.run(WATCH, {"id": other, "after": cursor})
                 assert [told["extensions"]["code"] for told in error["payload"]] == ["CURSOR_INVALID"]
             assert await socket.is_alive()
@@ -170,7 +203,7 @@ class TestAccess:
         user = key_of(viewer, "User")
         assert user is not None
         token, _ = TokenKeys((SECRET,)).issue(user, now() - ACCESS_TOKEN_LIFETIME + timedelta(seconds=3))
-        async with connected(replicas.other.address.replace("http", "ws", 1) + "/graphql", token) as socket:
+        async with connected(socket_url(replicas.other), token) as socket:
             await socket.subscribe(FOLLOW, {"id": workflow})
             message = await socket.receive()
             while message["type"] == "next":
@@ -178,21 +211,32 @@ class TestAccess:
             assert [told["extensions"]["code"] for told in message["payload"]] == ["UNAUTHENTICATED"]
             assert await socket.is_alive()
 
+    async def test_it_ends_with_the_membership_at_every_replica(self, removed: list[Socket]) -> None:
+        for socket in removed:
+            message = await socket.receive()
+            while message["type"] == "next":
+                message = await socket.receive()
+            assert [told["extensions"]["code"] for told in message["payload"]] == ["FORBIDDEN"]
+            assert await socket.is_alive()
+
 
 class TestConnections:
-    async def test_every_connection_to_the_database_may_break(
-        self, fresh_database: Callable[..., Awaitable[Database]], tmp_path: Path
-    ) -> None:
-        with ExitStack() as stack:
-            replicas = await Replicas.start(System(await fresh_database(), tmp_path, stack), pace="20")
-            proposal = await replicas.refined()
-            watches = [Watch(client, proposal, deltas="COALESCED") for client in (replicas.one, replicas.other)]
-            for count in (1, 3):
-                await watches[0].has("ToolCallFinished", count)
-                await break_connections(replicas.system.database)
-            for watch in watches:
-                await watch.ends()
+    async def test_every_one_to_the_database_may_break(self, replicas: Replicas) -> None:
+        proposal = await replicas.refined()
+        watches = [Watch(client, proposal, deltas="COALESCED") for client in (replicas.one, replicas.other)]
+        for count in (1, 3):
+            await watches[0].has("ToolCallFinished", count)
+            await break_connections(replicas.system.database)
+        for watch in watches:
+            await watch.ends()
         assert watches[0].stored == watches[1].stored
+
+
+def future(proposal: str) -> str:
+    """Write the cursor of an event that has not happened."""
+    subject = key_of(proposal, "Proposal")
+    assert subject is not None
+    return str(encode_cursor(subject, 1000))
 
 
 async def break_connections(database: Database) -> None:
