@@ -20,7 +20,7 @@ import structlog
 
 from graphql_api.events.hub import Hub
 from graphql_api.events.records import LiveEvent, StoredEvent
-from graphql_api.kit.database import Database
+from graphql_api.kit.database import DATABASE_ERRORS, Database
 
 CHANNEL = "orchestrator_events"
 
@@ -82,7 +82,7 @@ class Notifier:
                     await work(connection)
                 finally:
                     connection.terminate()
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+            except DATABASE_ERRORS as error:
                 _log.warning("notifier_disconnected", error=type(error).__name__)
             await asyncio.sleep(RECONNECT_SECONDS)
 

@@ -18,7 +18,10 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from graphql_api.kit.pool import CountingPool, NoConnection, PoolState, try_idle_connections
 from graphql_api.kit.together import Together
 
-DATABASE_ERRORS = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+_BROKEN_CONNECTION = (asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""What asyncpg 0.32 gives on a connection that PostgreSQL ended; the second one until it has seen the socket close."""
+
+DATABASE_ERRORS = (SQLAlchemyError, asyncpg.PostgresError, *_BROKEN_CONNECTION, OSError, TimeoutError)
 """What a statement may end with when the database is away, on a connection of the pool or a raw one."""
 
 DRIVERS = {"postgres", "postgresql", "postgresql+asyncpg"}
@@ -57,7 +60,7 @@ def is_away(error: BaseException | None) -> bool:
         return error.connection_invalidated or is_away(error.orig)
     code = str(getattr(error, "sqlstate", ""))
     return (
-        isinstance(error, (NoConnection, OSError, asyncpg.InterfaceError))
+        isinstance(error, (NoConnection, OSError, *_BROKEN_CONNECTION))
         or code.startswith(_AWAY)
         or code == _TOO_MANY_CONNECTIONS
     )

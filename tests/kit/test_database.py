@@ -10,7 +10,7 @@ from support.proxy import proxied
 from support.waiting import until
 
 from graphql_api.kit import pool
-from graphql_api.kit.database import Database, DatabaseURLError, parse_url
+from graphql_api.kit.database import DATABASE_ERRORS, Database, DatabaseURLError, is_away, parse_url
 
 pytestmark = pytest.mark.anyio
 
@@ -44,6 +44,13 @@ class TestParseUrl:
             parse_url(given)
         assert "secret" not in str(refusal.value)
         assert refusal.value.__cause__ is None
+
+
+class TestIsAway:
+    @pytest.mark.parametrize("error", [asyncpg.InterfaceError("closed"), asyncpg.InternalClientError("being closed")])
+    def test_a_connection_that_the_server_ended_is_known_for_it(self, error: Exception) -> None:
+        assert is_away(error)
+        assert isinstance(error, DATABASE_ERRORS)
 
 
 class TestTransaction:
