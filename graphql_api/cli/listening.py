@@ -11,12 +11,13 @@ from types import FrameType
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from graphql_api.cli.problems import Problem, one_line
 from graphql_api.kit import collector
 from graphql_api.kit.duties import background
 from graphql_api.transport.delivery.batching import BatchingProtocol
+from graphql_api.transport.parsing import BoundedProtocol
 from graphql_api.transport.streams import STREAM
 
 MAX_PORT = 65535
@@ -122,7 +123,7 @@ class Server(uvicorn.Server):
                 app,
                 access_log=False,
                 lifespan="on",
-                http=H11Protocol,
+                http=BoundedProtocol,
                 log_config=None,
                 server_header=False,
                 timeout_graceful_shutdown=GRACE_SECONDS,
@@ -168,7 +169,7 @@ class Server(uvicorn.Server):
 
 def _is_stream(connection: object) -> bool:
     """Tell whether an answer has begun on a connection that would not end by itself."""
-    cycle: RequestResponseCycle | None = connection.cycle if isinstance(connection, H11Protocol) else None
+    cycle: RequestResponseCycle | None = connection.cycle if isinstance(connection, BoundedProtocol) else None
     return cycle is not None and cycle.response_started and STREAM in cycle.scope["state"]
 
 

@@ -38,6 +38,54 @@ async def lives(target: Site) -> bool:
     return (await target.ask("{ __typename }")) == {"data": {"__typename": "Query"}}
 
 
+async def until_closed(target: Site, begin: bytes, more: bytes) -> bytes:
+    """Send more and more, until the connection is closed; give what came back."""
+    host, _, port = target.url.removeprefix("http://").partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    answer = asyncio.create_task(reader.read())
+    try:
+        writer.write(begin)
+        for _ in range(64 * MEBIBYTE // len(more)):
+            writer.write(more)
+            await writer.drain()
+            await asyncio.wait([answer], timeout=0)
+            if answer.done():
+                return await answer
+        raise AssertionError("it took 64 MiB")
+    except ConnectionError:
+        return b""
+    finally:
+        answer.cancel()
+        writer.close()
+
+
+class TestHead:
+    @pytest.mark.parametrize(
+        ("begin", "more"),
+        [
+            (b"GET /" + b"x" * 100, b"x" * 4096),
+            (b"GET / HTTP/1.1\r\nhost: x\r\nx: ", b"x" * 4096),
+            (b"GET / HTTP/1.1\r\nhost: x\r\n" + b"x" * 100, b"x" * 4096),
+            (b"GET / HTTP/1.1\r\nhost: x\r\n", b"a: b\r\n" * 512),
+            (b"", b"\r\n" * 2048),
+        ],
+        ids=["target", "value", "name", "headers", "nothing"],
+    )
+    async def test_one_without_an_end_is_refused(self, target: Site, begin: bytes, more: bytes) -> None:
+        answer = await until_closed(target, begin, more)
+        assert answer == b"" or answer.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+        assert await lives(target)
+
+    async def test_trailers_without_an_end_are_refused(self, target: Site) -> None:
+        head = b"POST /nowhere HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n"
+        await until_closed(target, head, b"a: b\r\n" * 512)
+        assert await lives(target)
+
+    async def test_a_large_one_is_read(self, target: Site) -> None:
+        answer = await target.request("GET", "/health", headers={"x": "x" * 32_000})
+        assert answer.status_code == 200
+
+
 class TestBody:
     async def test_one_that_is_announced_too_long_is_refused_unread(self, target: Site) -> None:
         head = b"POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"

@@ -20,6 +20,7 @@ from graphql_api.kit.columns import now
 from graphql_api.kit.database import Database
 from graphql_api.settings import Settings
 from graphql_api.transport.delivery.batching import BatchingProtocol
+from graphql_api.transport.parsing import BoundedProtocol
 from support.people import PASSWORD_HASH
 from support.waiting import WAIT_SECONDS, until
 
@@ -80,6 +81,7 @@ async def serving(app: ASGIApp) -> AsyncIterator[str]:
     config = uvicorn.Config(
         app,
         port=0,
+        http=BoundedProtocol,
         ws=BatchingProtocol,
         ws_per_message_deflate=False,
         log_config=None,
