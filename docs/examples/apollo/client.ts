@@ -9,13 +9,14 @@ import { createClient } from "graphql-ws";
 import possibleTypes from "../../../possible-types.json";
 import { resume } from "./resume";
 
-type Options = { url: string; token: () => string | undefined };
+type Token = () => string | undefined | Promise<string | undefined>;
+type Options = { url: string; token: Token };
 
 /** Makes a client whose subscriptions run over a WebSocket and survive whatever happens to it. */
 export function orchestrator({ url, token }: Options) {
   const socket = createClient({
     url: url.replace("http", "ws"),
-    connectionParams: () => ({ Authorization: `Bearer ${token()}` }), // asked anew for each connection
+    connectionParams: async () => ({ Authorization: `Bearer ${await token()}` }), // asked anew for each connection
     shouldRetry: () => true,
     retryAttempts: Infinity,
     retryWait: (attempt) => new Promise((resolve) => setTimeout(resolve, patience(attempt))),
@@ -43,8 +44,11 @@ function connected({ url, token }: Options, subscriptions: ApolloLink) {
   });
 }
 
-function authorized(token: () => string | undefined) {
-  return new SetContextLink(({ headers }) => (token() ? { headers: { ...headers, authorization: `Bearer ${token()}` } } : {}));
+function authorized(token: Token) {
+  return new SetContextLink(async ({ headers }) => {
+    const value = await token();
+    return value ? { headers: { ...headers, authorization: `Bearer ${value}` } } : {};
+  });
 }
 
 /** Milliseconds before an attempt: up to five seconds, and never all clients at once. */
