@@ -99,6 +99,17 @@ class TestGraphiQL:
             assert page.tabs()[:3] == ["Preset", "SignIn", "CreateWorkflow"]
             assert page.complaints == []
 
+    def test_asks_for_the_schema_once_and_again_when_told_to(self, address: str) -> None:
+        with graphiql() as page:
+            page.open(f"{address}/graphql")
+            page.wait_for_schema()
+            assert [query.count("query IntrospectionQuery") for query in page.posted] == [1]
+
+            page.press("Re-fetch GraphQL schema")
+            page.wait_for_schema()
+            assert [query.count("query IntrospectionQuery") for query in page.posted] == [1, 1]
+            assert page.complaints == []
+
     def test_the_explorer_writes_a_field_into_the_operation(self, address: str) -> None:
         with graphiql() as page:
             page.open(f"{address}/graphql#query=query%20Own%20%7B%20viewer%20%7B%20id%20%7D%20%7D")

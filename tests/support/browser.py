@@ -49,12 +49,14 @@ class GraphiQLPage:
 
     Attributes:
         foreign: Addresses outside this machine that the page asked for.
+        posted: What it posted.
         complaints: What the console warned of, violations of the content security policy among it.
     """
 
     def __init__(self, page: Page) -> None:
         self._page = page
         self.foreign: list[str] = []
+        self.posted: list[str] = []
         self.complaints: list[str] = []
         page.set_default_timeout(WAIT_MILLISECONDS)
         page.route("**/*", self._route)
@@ -119,6 +121,11 @@ class GraphiQLPage:
         """Press a button of the sidebar."""
         self._page.get_by_role("button", name=label).click()
 
+    def wait_for_schema(self) -> None:
+        """Wait until the editor knows the schema, and nothing asks for it any more."""
+        self._page.wait_for_function("() => globalThis.__MONACO.languages.graphql?.api?.schemas?.length")
+        self._page.locator("button[aria-label^='Re-fetch GraphQL schema']:not([disabled])").wait_for()
+
     def choose(self, field: str) -> None:
         """Choose a field in the explorer."""
         self._page.locator(".graphiql-plugin").get_by_text(field, exact=True).first.click()
@@ -157,6 +164,8 @@ class GraphiQLPage:
 
     def _route(self, route: Route) -> None:
         if urlsplit(route.request.url).hostname in {"127.0.0.1", None}:
+            if route.request.method == "POST":
+                self.posted.append(route.request.post_data or "")
             route.continue_()
         else:
             self.foreign.append(route.request.url)

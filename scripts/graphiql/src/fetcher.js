@@ -3,6 +3,8 @@ import { getOperationAST, parse } from "graphql";
 import { createClient } from "graphql-ws";
 
 import { missing } from "./carry.js";
+import { introspected } from "./introspection.js";
+import { failure, post } from "./post.js";
 
 const INTROSPECTION = "IntrospectionQuery";
 
@@ -14,6 +16,8 @@ const INTROSPECTION = "IntrospectionQuery";
  */
 export function createFetcher({ config, carried, onResult }) {
   return async ({ query, variables, operationName }, { headers: edited } = {}) => {
+    const schema = operationName === INTROSPECTION ? introspected(query) : null;
+    if (schema) return schema;
     const headers = sendable(carried.fillAll((operationName === INTROSPECTION ? config.headers : edited) ?? {}));
     const operation = findOperation(query, operationName);
     const payload = { query, variables: carried.fillAll(variables), operationName: operation?.name?.value };
@@ -35,11 +39,6 @@ function sendable(headers) {
   return Object.fromEntries(Object.entries(headers).filter(([, value]) => missing(value).length === 0));
 }
 
-/** Say in the form of a result why there is none. */
-function failure(message) {
-  return { errors: [{ message }] };
-}
-
 /** Find the operation to run: for a moment after a change of tabs, GraphiQL still names the one of the other tab. */
 function findOperation(query, operationName) {
   try {
@@ -47,27 +46,6 @@ function findOperation(query, operationName) {
     return getOperationAST(document) ?? getOperationAST(document, operationName);
   } catch {
     return null; // The server explains a syntax error better.
-  }
-}
-
-async function post(url, given, payload) {
-  const headers = {
-    "content-type": "application/json",
-    accept: "application/graphql-response+json, application/json",
-    ...given,
-  };
-  let response;
-  let text;
-  try {
-    response = await fetch(url, { method: "POST", headers, body: JSON.stringify(payload) });
-    text = await response.text();
-  } catch (cause) {
-    return failure(`The server did not answer: ${cause.message}.`);
-  }
-  try {
-    return JSON.parse(text);
-  } catch {
-    return failure(`The server answered ${response.status} without JSON: ${text.slice(0, 500)}`);
   }
 }
 

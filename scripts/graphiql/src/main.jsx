@@ -1,5 +1,4 @@
 import "./workers.js";
-import "./style.css";
 
 import { explorerPlugin } from "@graphiql/plugin-explorer";
 import { useGraphiQL } from "@graphiql/react";
@@ -11,6 +10,8 @@ import { createRoot } from "react-dom/client";
 import { Carried, TOKEN } from "./carry.js";
 import { config } from "./config.js";
 import { createFetcher } from "./fetcher.js";
+import { font } from "./font.js";
+import { INTROSPECTION } from "./introspection.js";
 import { journey } from "./journey.js";
 import { linked } from "./link.js";
 
@@ -65,8 +66,7 @@ function App() {
       defaultHeaders={headers}
       shouldPersistHeaders={false}
       defaultQuery=""
-      inputValueDeprecation
-      schemaDescription
+      {...INTROSPECTION}
     >
       <GraphiQL.Logo>
         <span className="product">IDE Orchestrator</span>
@@ -78,8 +78,4 @@ function App() {
 }
 
 if (config.title) document.title = config.title;
-// Monaco measures its font once: with the fallback's width, the cursor would stand beside the text.
-document.fonts
-  .load('15px "Fira Code"')
-  .catch(() => undefined)
-  .then(() => createRoot(document.getElementById("graphiql")).render(<App />));
+font.then(() => createRoot(document.getElementById("graphiql")).render(<App />));
