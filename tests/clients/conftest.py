@@ -29,9 +29,13 @@ export async function follow(url: string, connectionParams: {{}}, proposalId: st
 async def workspace(anyio_backend: str, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """The clients and the examples, with the types that graphql-codegen and relay-compiler make from the schema."""
     workspace = Workspace(tmp_path_factory.mktemp("clients"))
-    (workspace.clients / "readme.ts").write_text(loop_of_the_readme(), encoding="utf-8")
+    (workspace.clients / "loop.ts").write_text(loop_of_the_readme(), encoding="utf-8")
+    (workspace.clients / "readme").mkdir()
+    journey = "\n".join(readme.operations().values())
+    (workspace.clients / "readme" / "journey.graphql").write_text(journey, encoding="utf-8")
     await asyncio.gather(
         workspace.run("graphql-codegen", "--config", "codegen.ts", cwd=workspace.examples),
+        workspace.run("graphql-codegen", "--config", "readme.codegen.ts", cwd=workspace.clients),
         workspace.run("relay-compiler", "relay.config.json", cwd=workspace.clients / "relay"),
     )
     return workspace

@@ -2,7 +2,7 @@
 import * as apollo from "../../docs/examples/apollo/client";
 import { Watch } from "../../docs/examples/documents";
 import * as urql from "../../docs/examples/urql/client";
-import * as readme from "./readme";
+import * as readme from "./loop";
 import { url } from "./setup";
 
 const token = () => process.env.TOKEN;

@@ -10,11 +10,40 @@ from asyncio.subprocess import PIPE, STDOUT
 from pathlib import Path
 
 import pytest
+from support import readme
 from support.node import CACHE, ROOT
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(400)]
 
 EXAMPLE = ROOT / "docs" / "examples" / "python"
+
+
+JOURNEY = """
+import asyncio
+import os
+
+from orchestrator_client import Orchestrator
+
+URL = os.environ["ORCHESTRATOR_URL"]
+
+
+async def walk():
+    session = (await Orchestrator(url=URL).sign_in()).login.session
+    bearer = {"Authorization": f"Bearer {session.access_token}"}
+    socket = URL.replace("http", "ws")
+    async with Orchestrator(url=URL, headers=bearer, ws_url=socket, ws_connection_init_payload=bearer) as client:
+        workflow = (await client.create()).create_workflow.workflow.id
+        proposal = (await client.refine(workflow)).refine_workflow.proposal.id
+        async for event in client.watch(proposal):
+            print(event.proposal_events.typename__)
+        digest = (await client.review(proposal)).proposal.merge_preview.digest
+        await client.approve(proposal, digest)
+        await client.publish(workflow)
+        print((await client.deploy(workflow)).deploy_version.workflow.production_version.number)
+
+
+asyncio.run(walk())
+"""
 
 
 class Project:
@@ -67,3 +96,14 @@ class TestPython:
         assert [int(line.split()[0]) for line in events] == list(range(1, len(events) + 1))
         assert (events[0], events[-1].split()[1]) == ("1 ProposalQueued", "ProposalCompleted")
         assert review == "COMPLETED"
+
+    async def test_walks_the_journey_of_the_readme(self, tmp_path: Path, address: str) -> None:
+        project = Project(tmp_path)
+        queries = "\n".join(readme.operations().values())
+        (project.directory / "queries.graphql").write_text(queries, encoding="utf-8")
+        (project.directory / "journey.py").write_text(JOURNEY, encoding="utf-8")
+        await project.run("ariadne-codegen")
+
+        lines = (await project.run("python", "journey.py", ORCHESTRATOR_URL=address)).splitlines()
+
+        assert (lines[0], lines[-2:]) == ("ProposalQueued", ["ProposalCompleted", "1"])
