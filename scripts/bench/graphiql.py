@@ -213,7 +213,7 @@ def table(visits: Sequence[Mapping[str, float]]) -> str:
     for name, what in FIGURES.items():
         figures = [visit[name] for visit in visits]
         rows.append(f"| {what} | **{statistics.median(figures):.0f}** ms ({min(figures):.0f} to {max(figures):.0f}) |")
-    files, size = (max(visit[name] for visit in visits) for name in ("files", "bytes"))
+    files, size = (statistics.median(visit[name] for visit in visits) for name in ("files", "bytes"))
     rows.append(f"| asked for until the operation stands there | {files:.0f} files, {size / 1e3:,.0f} KB |")
     return "\n".join(
         (heading, "", "| after the address was entered | median (lowest to highest) |", "|---|---:|", *rows)

@@ -1,4 +1,4 @@
-// The schema, asked for while the rest of the page is still on its way.
+// The schema, asked for before there is an editor to complete from it.
 import { getIntrospectionQuery } from "graphql/utilities/getIntrospectionQuery.mjs";
 
 import { config } from "./config.js";

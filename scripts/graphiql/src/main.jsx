@@ -11,9 +11,12 @@ import { Carried, TOKEN } from "./carry.js";
 import { config } from "./config.js";
 import { createFetcher } from "./fetcher.js";
 import { font } from "./font.js";
-import { INTROSPECTION } from "./introspection.js";
+import { INTROSPECTION, introspect } from "./introspection.js";
 import { journey } from "./journey.js";
 import { linked } from "./link.js";
+
+// The server works on the schema while the page is drawn and the editor read.
+introspect();
 
 // Other GraphiQLs on this host keep their tabs under "graphiql:".
 const storage = createLocalStorage({ namespace: "orchestrator" });
