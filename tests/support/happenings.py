@@ -42,9 +42,10 @@ class OtherMood(Enum):
 
 
 async def _friends(names: list[str]) -> "list[Item | Exception]":
-    """Find the friends of several items; those of some names have none, or can't be told."""
+    """Find the friends of several items, all but those of "friendless" ones."""
     return [
-        Upset("no friends") if name.startswith("b") else Item(name=name[1:], mood=None, children=[]) for name in names
+        Upset("no friends") if name == "friendless" else Item(name=f"{name}'s", mood=None, children=[])
+        for name in names
     ]
 
 
@@ -57,8 +58,8 @@ class Item:
     @strawberry.field
     @loaded_by(lambda _: DataLoader(_friends, cache=False), by=lambda item: item.name if item.name != "a" else None)
     def friend(self, found: "Item") -> "Item | None":
-        if not found.name:
-            raise Upset("nameless")
+        if self.name == "shy":
+            raise Upset("not told")
         return found
 
     @strawberry.field
