@@ -47,7 +47,7 @@ class Plain:
 
 
 class TestBatches:
-    @pytest.mark.parametrize("count", [0, 1, BATCH, BATCH + 1, READ_AHEAD + 1, 5 * BATCH])
+    @pytest.mark.parametrize("count", [0, 1, BATCH, BATCH + 1, 2 * READ_AHEAD + 1, 5 * BATCH])
     async def test_every_frame_comes_once_and_in_order(self, count: int) -> None:
         got = [batch async for batch in batches(Stream(count).frames(), tick=NEVER) if batch is not None]
         assert [frame.content for batch in got for frame in batch.frames] == list(range(1, count + 1))
