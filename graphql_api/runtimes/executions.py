@@ -86,6 +86,7 @@ _NOTE = """
         WHERE id = $1 AND EXISTS (SELECT FROM head)
     )
 """
+_FRAMES = "UPDATE executions SET frames_ingested = $3 WHERE id = $1 AND epoch = $2 AND state = 'RUNNING' RETURNING id"
 _PROGRESS = Companion(_LOCK, _NOTE)
 _PROGRESS_AND_FILES = Companion(
     _LOCK,
@@ -250,6 +251,16 @@ async def tell(
     )
 
 
+async def note(database: Database, claim: Claim, *, frames: int) -> None:
+    """Note how many frames are ingested, when the newest of them gave nothing to store.
+
+    Raises:
+        LeaseLost: When the claim is over.
+    """
+    if not await database.fetch(_FRAMES, claim.execution_id, claim.epoch, frames):
+        raise _lost(claim)
+
+
 async def end(session: Session, claim: Claim) -> None:
     """Note that nothing more will come.
 
@@ -322,7 +333,11 @@ async def _write(session: Session, claim: Claim, **values: object) -> None:
     # What a session has read of it is not brought up to date, which would cost more than the statement.
     result = await session.execute(query.execution_options(synchronize_session=False))
     if result.first() is None:
-        raise LeaseLost(f"Epoch {claim.epoch} of execution {claim.execution_id} is over.")
+        raise _lost(claim)
+
+
+def _lost(claim: Claim) -> LeaseLost:
+    return LeaseLost(f"Epoch {claim.epoch} of execution {claim.execution_id} is over.")
 
 
 def _held(claim: Claim) -> Update:

@@ -29,6 +29,7 @@ class Recorder:
 
         Raises:
             AppendRefused: When the claim is over.
+            LeaseLost: For the same reason, when there was nothing to append.
         """
         if all(isinstance(item, MessageDelta) for item in normalized):
             deltas = [progress.delta(item) for item in normalized if isinstance(item, MessageDelta)]
@@ -48,6 +49,7 @@ class Recorder:
             elif not isinstance(item, RunEnded):
                 events.append(progress.event(item))
         if not any(isinstance(event, NewEvent) for event in events):
+            await executions.note(self._database, claim, frames=progress.ingested)
             live = [event for event in events if isinstance(event, NewLiveEvent)]
             self._log.publish_live(claim.execution_id, progress.position, live)
             return

@@ -32,6 +32,10 @@ async def begin(engine: Engine, claim: Claim) -> None:
         await executions.begin(session, claim, thread=THREAD, runtime="scripted")
 
 
+async def note(engine: Engine, claim: Claim) -> None:
+    await executions.note(engine.database, claim, frames=4)
+
+
 async def end(engine: Engine, claim: Claim) -> None:
     async with engine.database.transaction() as session:
         await executions.end(session, claim)
@@ -154,7 +158,7 @@ class TestClaim:
         assert (row.state, row.attempts, row.lease_owner) == (ExecutionState.RUNNING, 2, NOBODY)
         with pytest.raises(AppendRefused):
             await append(engine, first)
-        for write in (begin, end):
+        for write in (begin, note, end):
             with pytest.raises(LeaseLost):
                 await write(engine, first)
         await append(engine, second)
@@ -260,6 +264,12 @@ class TestWrites:
         row = await engine.row(claim.execution_id)
         assert (row.thread_id, row.handle, row.runtime) == ("t", {"region": "north"}, "scripted")
         assert row.started_at is not None
+
+    async def test_frames_without_events_are_noted(self, engine: Engine) -> None:
+        await engine.order()
+        claim = await engine.claimed()
+        await note(engine, claim)
+        assert (await engine.row(claim.execution_id)).frames_ingested == 4
 
     async def test_an_end_frees_the_lease_and_is_the_last_write(self, engine: Engine) -> None:
         await engine.order()
