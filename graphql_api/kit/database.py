@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.util.concurrency import greenlet_spawn
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from graphql_api.kit.pool import CountingPool, NoConnection, PoolState, try_idle_connections
+from graphql_api.kit.pool import CountingPool, NoConnection, PoolState, check_waiting, try_idle_connections
 from graphql_api.kit.together import Together
 
 _BROKEN_CONNECTION = (asyncpg.InterfaceError, asyncpg.InternalClientError)
@@ -175,6 +175,7 @@ class Database:
                 return {row.id: row for row in await self.rows(statement, ids=ids)}
 
             together = self._together[statement] = Together(read)
+        check_waiting(together.waiting)
         return await together.find(key)
 
     def _rows(self, statement: Executable, parameters: dict[str, object]) -> Sequence[Row[*tuple[Any, ...]]]:

@@ -27,7 +27,7 @@ _USED_AT = "used_at"
 _TIMEOUTS = metrics.counter("database_pool_timeouts", "Transactions that were given up because no connection was free.")
 
 
-__all__ = ["CountingPool", "NoConnection", "PoolState", "try_idle_connections"]
+__all__ = ["CountingPool", "NoConnection", "PoolState", "check_waiting", "try_idle_connections"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,17 @@ class PoolState:
     waiting: int
 
 
+def check_waiting(waiting: int) -> None:
+    """Refuse one more who would wait for a connection, or for somebody who does.
+
+    Raises:
+        NoConnection: When so many wait already that waiting is no use.
+    """
+    if waiting >= MAX_WAITING:
+        _TIMEOUTS.inc()
+        raise NoConnection(f"{MAX_WAITING} transactions wait for a connection.")
+
+
 class CountingPool(AsyncAdaptedQueuePool):
     """SQLAlchemy's pool, which counts who waits."""
 
@@ -64,9 +75,7 @@ class CountingPool(AsyncAdaptedQueuePool):
         )
 
     def _do_get(self) -> ConnectionPoolEntry:
-        if self._waiting >= MAX_WAITING:
-            _TIMEOUTS.inc()
-            raise NoConnection(f"{MAX_WAITING} transactions wait for a connection.")
+        check_waiting(self._waiting)
         self._waiting += 1
         try:
             return super()._do_get()

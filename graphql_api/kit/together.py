@@ -20,12 +20,14 @@ class Together(Generic[Key, Value]):
         self._read = read
         self._asked: dict[Key, asyncio.Future[Value | None]] = {}
         self._reading: asyncio.Task[Any] | None = None
+        self.waiting = 0
+        """How many wait to be told."""
 
     async def find(self, key: Key) -> Value | None:
         """Find a value; None when it is not there.
 
         Raises:
-            Exception: What the read raised.
+            Exception: What the read raised, or the one before, which ended while this one waited.
         """
         found = self._asked.get(key)
         if found is None:
@@ -33,7 +35,11 @@ class Together(Generic[Key, Value]):
             if self._reading is None:
                 # In a context of its own: it works for others than the one who asked first.
                 self._reading = asyncio.create_task(self._work(), context=Context())
-        return await asyncio.shield(found)  # whoever leaves does not end it for the others
+        self.waiting += 1
+        try:
+            return await asyncio.shield(found)  # whoever leaves does not end it for the others
+        finally:
+            self.waiting -= 1
 
     async def _work(self) -> None:
         try:
@@ -42,7 +48,9 @@ class Together(Generic[Key, Value]):
                 try:
                     values = await self._read(list(asked))
                 except Exception as error:  # noqa: BLE001 - it is theirs who asked
-                    for future in asked.values():
+                    # And theirs who asked meanwhile: they would wait as long once more for the same.
+                    later, self._asked = self._asked, {}
+                    for future in (*asked.values(), *later.values()):
                         future.set_exception(error)
                         future.exception()  # nobody may be left to hear it
                 else:
