@@ -17,6 +17,7 @@ from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
 from graphql_api.kit.batches import Batched
 from graphql_api.kit.planning.cache import KeptPlans
+from graphql_api.kit.planning.introspection import MAX_ANSWERS, asks_for_schema, introspection
 from graphql_api.kit.planning.levels import Levels, Resolved, levels
 
 Source = AsyncGenerator[object, None] | Batched[object]
@@ -26,6 +27,9 @@ _KEY = "takeover"
 
 _LEVELS = KeptPlans(levels, planned_from=2)
 """Plans of what clients sent more than once."""
+
+_INTROSPECTIONS = KeptPlans(introspection, MAX_ANSWERS)
+"""What the schema's own descriptions are."""
 
 
 class Takeover:
@@ -106,9 +110,15 @@ class EventExecutor(StrawberryGraphQLCoreExecutionContext):
             plan = _LEVELS.plan(self)
             if plan is not None:
                 return plan.constant or self._run(plan, root_type, root_value, grouped_field_set, serially)
-        return super().execute_collected_root_fields(
+        known = _INTROSPECTIONS.plan(self) if asks_for_schema(grouped_field_set) else None
+        if known is not None and known.data is not None:
+            return known.data
+        data = super().execute_collected_root_fields(
             root_type, root_value, grouped_field_set, serially, new_defer_usages
         )
+        if known is not None and not isawaitable(data) and not self.collected_errors.errors:
+            known.data = data
+        return data
 
     async def _run(
         self,
