@@ -23,7 +23,7 @@ from graphql_api.cli.problems import Problem
 from graphql_api.context import Engines
 from graphql_api.identity import users
 from graphql_api.identity.models import User
-from graphql_api.kit import logs
+from graphql_api.kit import collector, logs
 from graphql_api.kit.columns import now
 from graphql_api.kit.database import Database
 from graphql_api.kit.duties import background
@@ -249,3 +249,4 @@ def _address(host: str, sockets: list[socket]) -> str:
 def _run(main: Coroutine[Any, Any, None]) -> None:
     with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
         runner.run(main)
+    collector.retire()

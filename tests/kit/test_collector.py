@@ -15,3 +15,14 @@ class TestSpare:
 
         assert done.stdout.split(" ", 1) == ["True", f"{collector.THRESHOLDS} True\n"]
         assert gc.get_freeze_count() == 0
+
+
+class TestRetire:
+    def test_what_is_left_at_the_end_is_not_looked_at(self) -> None:
+        program = (
+            "import gc; from graphql_api.kit import collector; left = []; left.append(left); del left;"
+            "collector.retire(); print(gc.collect())"
+        )
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+        assert done.stdout == "0\n"
