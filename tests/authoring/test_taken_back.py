@@ -1,12 +1,12 @@
 """What PostgreSQL takes back at the last moment is done again: once, and as a whole."""
 
 import pytest
-from sqlalchemy.exc import DBAPIError
 from support.databases import taking_back
 from support.proposals import types
 from support.scenes import INPUTS, Scene, make_scene
 from support.studio import TABLES, Studio, Team
 
+from graphql_api.kit.database import DATABASE_ERRORS
 from graphql_api.kit.metrics import REGISTRY
 
 pytestmark = pytest.mark.anyio
@@ -84,7 +84,7 @@ class TestRuns:
         ):
             before = await studio.fingerprint(team.workflow)
             async with taking_back(studio.database, "events"):
-                with pytest.raises(DBAPIError, match="could not serialize access"):
+                with pytest.raises(DATABASE_ERRORS, match="could not serialize access"):
                     await step()
                 assert await studio.fingerprint(team.workflow) == before
                 await step()
