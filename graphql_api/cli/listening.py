@@ -11,13 +11,12 @@ from types import FrameType
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from graphql_api.cli.problems import Problem, one_line
 from graphql_api.kit import collector
 from graphql_api.kit.duties import background
 from graphql_api.transport.delivery.batching import BatchingProtocol
-from graphql_api.transport.parsing import BoundedProtocol
 from graphql_api.transport.streams import STREAM
 
 MAX_PORT = 65535
@@ -123,7 +122,9 @@ class Server(uvicorn.Server):
                 app,
                 access_log=False,
                 lifespan="on",
-                http=BoundedProtocol,
+                # Httptools is faster, but under uvicorn it reads the body of a request with a foreign `Upgrade` as the
+                # next request, and forgets answers that run when another request is pipelined behind them.
+                http=H11Protocol,
                 log_config=None,
                 server_header=False,
                 timeout_graceful_shutdown=GRACE_SECONDS,
@@ -169,7 +170,7 @@ class Server(uvicorn.Server):
 
 def _is_stream(connection: object) -> bool:
     """Tell whether an answer has begun on a connection that would not end by itself."""
-    cycle: RequestResponseCycle | None = connection.cycle if isinstance(connection, BoundedProtocol) else None
+    cycle: RequestResponseCycle | None = connection.cycle if isinstance(connection, H11Protocol) else None
     return cycle is not None and cycle.response_started and STREAM in cycle.scope["state"]
 
 

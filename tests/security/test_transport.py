@@ -76,10 +76,27 @@ class TestHead:
         assert answer == b"" or answer.startswith(b"HTTP/1.1 400 Bad Request\r\n")
         assert await lives(target)
 
-    async def test_trailers_without_an_end_are_refused(self, target: Site) -> None:
-        head = b"POST /nowhere HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n"
-        await until_closed(target, head, b"a: b\r\n" * 512)
-        assert await lives(target)
+    async def test_a_foreign_upgrade_does_not_make_a_request_of_a_body(self, target: Site) -> None:
+        body = b'{"query":"{ __typename }","variables":{"padding":"GET /health HTTP/1.1"}}'
+        head = b"POST /graphql HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: h2c\r\n"
+        head += b"content-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body)
+        host, _, port = target.url.removeprefix("http://").partition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        try:
+            for part in (head, body, b"GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"):
+                writer.write(part)
+                await writer.drain()
+                await target.ask("{ __typename }")  # what was written has been read by then
+            async with asyncio.timeout(WAIT_SECONDS):
+                answer = await reader.read()
+        finally:
+            writer.close()
+        assert answer.count(b"HTTP/1.1 ") == 2
+        assert b'{"data":{"__typename":"Query"}}HTTP/1.1 200 OK' in answer
+
+    @pytest.mark.parametrize("hosts", [b"", b"host: x\r\nhost: y\r\n"], ids=["none", "two"])
+    async def test_one_that_does_not_name_one_host_is_refused(self, target: Site, hosts: bytes) -> None:
+        assert b" 400 " in await by_hand(target, b"GET /health HTTP/1.1\r\n" + hosts + b"\r\n")
 
     async def test_a_large_one_is_read(self, target: Site) -> None:
         answer = await target.request("GET", "/health", headers={"x": "x" * 32_000})
