@@ -12,9 +12,10 @@ STORE = """
     INSERT INTO contents (digest, content, size)
     SELECT digest, content, size
     FROM unnest({digests}::text[], {contents}::text[], {sizes}::int[]) AS new (digest, content, size)
+    WHERE EXISTS (SELECT FROM {condition})
     ORDER BY digest ON CONFLICT DO NOTHING
 """
-"""Does what `store` does, as a part of another statement; `columns` gives the arguments."""
+"""Does what `store` does, as a part of another statement, if a query of it has a row; `columns` gives the arguments."""
 
 
 class Content(SQLModel, table=True):

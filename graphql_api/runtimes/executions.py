@@ -91,7 +91,7 @@ _PROGRESS = Companion(_LOCK, _NOTE)
 _PROGRESS_AND_FILES = Companion(
     _LOCK,
     _NOTE,
-    f"texts AS ({contents.STORE.format(digests='$11', contents='$12', sizes='$13')})",
+    f"texts AS ({contents.STORE.format(digests='$11', contents='$12', sizes='$13', condition='head')})",
     snapshots.WRITE,
 )
 

@@ -1,8 +1,9 @@
 import asyncio
 
 import pytest
+from support.waiting import until
 
-from graphql_api.kit.together import Together
+from graphql_api.kit.together import MAX_READS, Together
 
 pytestmark = pytest.mark.anyio
 
@@ -14,14 +15,14 @@ class Reads:
         self.asked: list[list[int]] = []
         self.has_begun = asyncio.Event()
         self.may_end = asyncio.Event()
-        self.error: Exception | None = None
+        self.errors: list[Exception] = []
 
     async def read(self, keys: list[int]) -> dict[int, str]:
         self.asked.append(keys)
         self.has_begun.set()
         await self.may_end.wait()
-        if self.error is not None:
-            raise self.error
+        if self.errors:
+            raise self.errors.pop()
         return {key: str(key) for key in keys if key > 0}
 
 
@@ -63,12 +64,35 @@ class TestFind:
         reads.may_end.set()
         assert await staying[1] == "2"
 
-    async def test_an_error_is_everybodys_who_shared_the_read(self, anyio_backend: str) -> None:
+    async def test_an_error_is_theirs_who_shared_the_read(self, anyio_backend: str) -> None:
         reads = Reads()
-        reads.error = OSError("away")
+        reads.errors = [OSError("away")]
         tasks = await begun(reads, 1, 2, 3)
         reads.may_end.set()
         found = await asyncio.gather(*tasks, return_exceptions=True)
-        assert [str(each) for each in found] == ["away"] * 3
-        reads.error = None
-        assert await Together(reads.read).find(1) == "1"
+        assert [str(each) for each in found] == ["away", "2", "3"]
+
+    async def test_a_read_that_takes_long_stops_nobody_else(self, anyio_backend: str) -> None:
+        reads = Reads()
+        together = Together(reads.read, patience_seconds=0)
+        slow = asyncio.create_task(together.find(1))
+        await reads.has_begun.wait()
+        quick = asyncio.create_task(together.find(2))
+        await until(lambda: reads.asked == [[1], [2]])
+        reads.may_end.set()
+        assert await asyncio.gather(slow, quick) == ["1", "2"]
+
+    async def test_only_so_many_reads_take_long_at_once(self, anyio_backend: str) -> None:
+        reads = Reads()
+        together = Together(reads.read, patience_seconds=0)
+        slow = [[key] for key in range(1, MAX_READS + 1)]
+        tasks = []
+        for number, [key] in enumerate(slow, 1):
+            tasks.append(asyncio.create_task(together.find(key)))
+            await until(lambda number=number: reads.asked == slow[:number])
+        later = [asyncio.create_task(together.find(key)) for key in (10, 11)]
+        await until(lambda: together.waiting == MAX_READS + 2)
+        assert reads.asked == slow
+        reads.may_end.set()
+        assert await asyncio.gather(*tasks, *later) == [*(str(key) for [key] in slow), "10", "11"]
+        assert reads.asked == [*slow, [10, 11]]

@@ -9,7 +9,7 @@ from weakref import ref
 from graphql import OperationDefinitionNode
 from graphql.execution import Executor
 
-from graphql_api.kit.planning.code import Surprise
+from graphql_api.kit.planning.readers import deciding
 
 MAX_PLANS = 256
 """Operations whose plans are kept; a further one costs a fraction of a millisecond."""
@@ -25,7 +25,7 @@ class KeptPlans(Generic[Plan]):
     how many documents are kept is not decided here.
 
     Args:
-        make: Makes the plan of an operation; raises `Surprise`, or gives None, when graphql-core has to execute it.
+        make: Makes the plan of an operation; raises, or gives None, when graphql-core has to execute it.
         max_plans: How many are kept.
         planned_from: The how manyth time an operation comes before a plan is made: what comes once is executed sooner
             than planned.
@@ -46,11 +46,7 @@ class KeptPlans(Generic[Plan]):
     def plan(self, executor: Executor[Any]) -> Plan | None:
         """Give the plan of an operation; None when graphql-core has to execute it."""
         operation = executor.operation
-        # What `@skip` and `@include` take is a Boolean, so no other variable decides what is selected.
-        deciding = [
-            (name, value) for name, value in executor.variable_values.coerced.items() if value is True or value is False
-        ]
-        key = (id(operation), id(executor.schema), *sorted(deciding))
+        key = (id(operation), id(executor.schema), *sorted(deciding(executor.variable_values).coerced.items()))
         kept = self._plans.get(key)
         if kept is None:
             kept = self._plans[key] = _Kept(operation, partial(self._forget, key))
@@ -73,7 +69,7 @@ class KeptPlans(Generic[Plan]):
             return None
         try:
             return self._make(executor)
-        except Surprise:
+        except Exception:  # noqa: BLE001 - whatever it is, graphql-core meets it too, and reports it as it should
             return None
 
 

@@ -191,19 +191,23 @@ async def _advance(
     later: Later,
     resolved: Resolved,
 ) -> None:
-    """Resolve the fields of a level, all at the same time, and read what they gave."""
+    """Resolve the fields of a level, all at the same time, and read what they gave.
+
+    What can raise comes before the first resolver: each that was called is awaited, and its value noted.
+    """
     reads, values, answers = Reads(executor.context_value), dict[Step, list[Any]](), dict[Step, Answer]()
-    for step, entries in level.items():
-        sources = [source for source, _ in entries]
+    sources = {step: [source for source, _ in entries] for step, entries in level.items()}
+    for step, own in sources.items():
+        if step.loaded is not None:
+            answers[step] = reads.ask(step.loaded, own)
+    for step, own in sources.items():
         if step.loaded is None:
-            values[step] = step.resolve(executor, sources)
-        else:
-            answers[step] = reads.ask(step.loaded, sources)
+            values[step] = step.resolve(executor, own)
     await _settle(list(values.values()), reads.run(), executor.is_awaitable)
     for step, answer in answers.items():
         values[step] = [Failed(value) if isinstance(value, Exception) else value for value in answer.values()]
-    for step, entries in level.items():
-        resolved.note(step, [source for source, _ in entries], values[step])
+    for step, own in sources.items():
+        resolved.note(step, own, values[step])
     for step, entries in level.items():
         read, key = step.read, step.key
         for (_, shown), value in zip(entries, values[step], strict=True):

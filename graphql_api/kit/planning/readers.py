@@ -31,6 +31,7 @@ from graphql import (
 )
 from graphql.execution import Executor
 from graphql.execution.collect_fields import FieldDetailsList, collect_subfields
+from graphql.execution.values import VariableValues
 from strawberry.types.base import StrawberryObjectDefinition
 from strawberry.types.field import StrawberryField
 
@@ -56,7 +57,7 @@ class Readers:
         # Not the executor itself: readers outlive it, and it holds a caller's context. Nor the operation: whoever runs
         # it holds it, and its end is what ends the plan.
         self._schema = executor.schema
-        self._fragments, self._variables = executor.fragments, executor.variable_values
+        self._fragments, self._variables = executor.fragments, deciding(executor.variable_values)
         self._operation = ref(executor.operation)
 
     def reader(self, type_: GraphQLOutputType, details: FieldDetailsList) -> Reader:
@@ -104,7 +105,7 @@ class Readers:
     def _object_or_refusal(self, type_: GraphQLObjectType | None, details: FieldDetailsList) -> Reader:
         try:
             return _refuse if type_ is None else self._object(type_, details)
-        except Surprise:
+        except Exception:  # noqa: BLE001 - whatever it is, graphql-core meets it too, and reports it as it should
             return _refuse
 
     def _object(self, type_: GraphQLObjectType, details: FieldDetailsList) -> Reader:
@@ -145,6 +146,16 @@ class Readers:
     ) -> Shown:
         """Tell where a field that has a resolver comes from."""
         raise Surprise(f"{type_}.{definition.python_name} has a resolver.")
+
+
+def deciding(variables: VariableValues) -> VariableValues:
+    """Give those variables that may decide what is selected: what `@skip` and `@include` take is a Boolean.
+
+    The others are a caller's, and have no place in what outlives the call.
+    """
+    return VariableValues(
+        {}, {name: value for name, value in variables.coerced.items() if value is True or value is False}
+    )
 
 
 def _origin(type_: GraphQLObjectType) -> type | None:

@@ -1,6 +1,6 @@
 import gc
 
-from graphql import DocumentNode, parse
+from graphql import DocumentNode, GraphQLError, parse
 from support.happenings import Source, make_schema
 
 from graphql_api.kit.execution import EventExecutor
@@ -23,6 +23,23 @@ class TestKeptPlans:
         assert first is None
         assert second is not None
         assert third is second
+
+    def test_what_can_t_be_planned_is_left_to_graphql_core(self) -> None:
+        def broken(_executor: object) -> None:
+            raise GraphQLError("no")
+
+        assert KeptPlans(broken).plan(executor_of(parse("{ __typename }"))) is None
+
+    def test_a_plan_keeps_nothing_of_the_variables_of_who_came_first(self) -> None:
+        plans = KeptPlans(levels)
+        document = parse("query ($s: String!, $a: Boolean!) { happenings { echo(text: $s) later @include(if: $a) } }")
+        variables = {"s": "a secret", "a": True}
+        built = EventExecutor.build(_SCHEMA._schema, document, None, None, variables, operation_extensions=None)
+        assert isinstance(built, EventExecutor)
+        assert plans.plan(built) is not None
+        del built, variables
+        gc.collect()
+        assert not [each for each in gc.get_objects() if isinstance(each, dict) and each.get("s") == "a secret"]
 
     def test_a_plan_is_forgotten_with_its_document(self) -> None:
         plans, document = KeptPlans(levels), parse("{ happenings { later ... on Noted { items { owner { name } } } } }")
