@@ -83,10 +83,10 @@ class TestNeverReading:
                 for _ in range(SUBSCRIPTIONS):
                     await socket.subscribe(WATCH, {"id": proposal})
                 sockets.append(socket)
-            # What the sockets' own buffers hold is not the question: they are full when that has passed.
-            await tell(EVENTS)
             reader = await stack.enter_async_context(connected(url, people[0].token))
             await reader.subscribe(WATCH, {"id": proposal})
+            # What the sockets' own buffers hold is not the question: they are full when that has passed.
+            await tell(EVENTS)
             while (await reader.next())["data"]["proposalEvents"]["sequence"] < last:
                 pass
             before = megabytes(process)

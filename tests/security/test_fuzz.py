@@ -153,6 +153,8 @@ def rounds() -> Iterator[int]:
         yield number
 
 
+# The server runs in another thread, and what it draws of `random` meanwhile is none of the strategy's business.
+@pytest.mark.filterwarnings("ignore:Do not use the `random` module:hypothesis.errors.HypothesisDeprecationWarning")
 @pytest.mark.timeout(SECONDS + 120)
 def test_nothing_that_the_schema_allows_breaks_the_server(target: Target) -> None:
     for number in rounds():
