@@ -92,7 +92,7 @@ class Database:
 
     Args:
         url: From `parse_url`.
-        pool_size: Connections kept for transactions; as many again may be opened in a rush.
+        pool_size: Half of the connections that it opens at most, when there is so much to do; it keeps them.
         pool_seconds: How long a transaction waits for a connection.
         statement_seconds: What a statement may take; None for as long as it needs, as migrations do.
     """
@@ -117,8 +117,10 @@ class Database:
         self.engine = create_async_engine(
             url,
             poolclass=CountingPool,
-            pool_size=pool_size,
-            max_overflow=pool_size,
+            # Those of a rush are kept: to open one costs both sides more than a hundred statements do.
+            pool_size=2 * pool_size,
+            max_overflow=0,
+            pool_use_lifo=True,
             pool_timeout=pool_seconds,
             hide_parameters=True,
             json_serializer=lambda value: orjson.dumps(value).decode(),
