@@ -121,7 +121,12 @@ class Studio:
             keys=TokenKeys(("a secret of at least thirty-two bytes",)),
             rates=Rates(database),
             watches=Watches(partial(lost_access, database)),
-            limits=Limits(concurrent_refinements=1000, signed_in=Bounds(cost=10**7)),
+            limits=Limits(
+                concurrent_refinements=1000,
+                mutations=Rate("mutations", "1000000/minute"),  # its team works for the tests of many files
+                refinements=Rate("refinements", "1000000/minute"),
+                signed_in=Bounds(cost=10**7),
+            ),
             budget=Budget(Rate("cost", "1000000000/minute")),
         )
         self.anonymous = Api(self.engines, None)
