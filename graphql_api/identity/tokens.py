@@ -8,7 +8,8 @@ import hashlib
 import hmac
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 import orjson
@@ -19,6 +20,9 @@ from graphql_api.kit.errors import Unauthenticated
 
 ACCESS_TOKEN_LIFETIME = timedelta(minutes=15)
 MIN_SECRET_BYTES = 32
+MAX_VERIFIED = 1024
+"""Tokens that are remembered as right: to verify one anew takes longer than all else that a small request does."""
+
 MAX_TOKEN_LENGTH = 4096
 """Characters; a longer one is refused unread."""
 
@@ -30,7 +34,15 @@ CLOCK_TOLERANCE = timedelta(minutes=1)
 
 _ALGORITHM = "HS256"
 _SEGMENTS = 3
+_NOT_NOW = "The access token is not valid, or no longer. Refresh the session."
 _NOT_OURS = "This is not an access token of this API. Sign in again."
+
+
+class _Verified(NamedTuple):
+    """What a right token says."""
+
+    user_id: UUID
+    expires_at: datetime
 
 
 class TokenKeys:
@@ -52,6 +64,8 @@ class TokenKeys:
         self._signing_id = _key_id(secrets[0])
         self._issuer = issuer
         self._audience = audience
+        # What was right once is wrong later only by its end, which is looked at each time.
+        self._verified = lru_cache(MAX_VERIFIED)(self._verify)
 
     def issue(self, user_id: UUID, now: datetime) -> tuple[str, datetime]:
         """Sign an access token; give it with the moment at which it expires."""
@@ -74,6 +88,12 @@ class TokenKeys:
         Raises:
             Unauthenticated: When it is not one of ours, or not valid now.
         """
+        known = self._verified(token)
+        if known.expires_at <= datetime.now(UTC):
+            raise Unauthenticated(_NOT_NOW)
+        return known.user_id, known.expires_at
+
+    def _verify(self, token: str) -> _Verified:
         secret = self._secrets.get(_checked_key_id(token))
         if secret is None:
             raise Unauthenticated("The access token was not issued here. Sign in again.")
@@ -89,10 +109,10 @@ class TokenKeys:
             issued_at, expires_at = (datetime.fromtimestamp(claims[claim], UTC) for claim in ("iat", "exp"))
             user_id = UUID(claims["sub"])
         except (JOSEError, ValueError, TypeError, OverflowError, OSError, RecursionError) as error:
-            raise Unauthenticated("The access token is not valid, or no longer. Refresh the session.") from error
+            raise Unauthenticated(_NOT_NOW) from error
         if issued_at > datetime.now(UTC) + CLOCK_TOLERANCE:
             raise Unauthenticated("The access token is of the future: mend the clock of who issued it.")
-        return user_id, expires_at
+        return _Verified(user_id, expires_at)
 
 
 def read_header(token: str, *, maximum: int) -> dict[str, Any]:

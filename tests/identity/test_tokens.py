@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jose import jwt
+from support.waiting import until
 
 from graphql_api.identity.tokens import ACCESS_TOKEN_LIFETIME, MAX_TOKEN_LENGTH, TokenKeys
 from graphql_api.kit.errors import ErrorCode, Unauthenticated
@@ -126,6 +127,21 @@ class TestTimes:
     def test_a_token_ends_with_its_lifetime(self) -> None:
         assert_refused(KEYS.issue(USER, current() - ACCESS_TOKEN_LIFETIME - timedelta(seconds=2))[0])
         assert KEYS.verify(KEYS.issue(USER, current() - ACCESS_TOKEN_LIFETIME + timedelta(seconds=30))[0])[0] == USER
+
+    @pytest.mark.anyio
+    async def test_one_that_was_good_before_ends_as_well(self) -> None:
+        token = with_claims(exp=seconds(seconds=2))
+        assert KEYS.verify(token)[0] == USER
+
+        def has_ended() -> bool:
+            try:
+                KEYS.verify(token)
+            except Unauthenticated:
+                return True
+            return False
+
+        await until(has_ended)
+        assert_refused(token)
 
     def test_a_token_of_a_process_whose_clock_is_a_little_ahead_is_good(self) -> None:
         assert KEYS.verify(KEYS.issue(USER, current() + timedelta(seconds=50))[0])[0] == USER
