@@ -24,6 +24,7 @@ from graphql import (
 )
 from strawberry.exceptions import MissingQueryError
 from strawberry.extensions import SchemaExtension
+from strawberry.extensions.runner import SchemaExtensionsRunner
 from strawberry.schema.config import StrawberryConfig
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.types import ExecutionContext, ExecutionResult
@@ -46,6 +47,7 @@ from graphql_api.kit.database import is_away
 from graphql_api.kit.documents import Documents
 from graphql_api.kit.errors import BROKEN, DATABASE_AWAY, DomainError, ErrorCode, Overloaded
 from graphql_api.kit.execution import EventExecutor
+from graphql_api.kit.hooks import HookRunner
 from graphql_api.kit.operations import Observed
 from graphql_api.kit.redaction import without_values
 from graphql_api.runtimes.queries import RuntimeQueries
@@ -89,6 +91,12 @@ class OrchestratorSchema(strawberry.Schema):
         allowed = options.get("allowed_operation_types") or OperationType
         options["allowed_operation_types"] = set(allowed) - {OperationType.SUBSCRIPTION}
         return await super().execute(*arguments, **options)
+
+    def create_extensions_runner(
+        self, execution_context: ExecutionContext, extensions: list[SchemaExtension]
+    ) -> SchemaExtensionsRunner:
+        """Make what runs the hooks of extensions."""
+        return HookRunner(execution_context, extensions)
 
     def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
         """Give each error its code and request id; mask what is not the caller's fault.

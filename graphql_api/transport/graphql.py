@@ -1,14 +1,15 @@
 """GraphQL over HTTP and WebSocket, on one path.
 
 Seams, checked with strawberry-graphql 0.341: `strawberry.asgi.GraphQL` and its overridable methods, its
-`_create_streaming_response`, and `BaseGraphQLTransportWSHandler` in `websocket.py`.
+`_get_stream_transport_from_headers` and `_create_streaming_response`, and `BaseGraphQLTransportWSHandler` in
+`websocket.py`.
 """
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, cast
 
 import orjson
@@ -56,6 +57,9 @@ from graphql_api.transport.websocket import WebSocketAdapter, WebSocketHandler
 
 INIT_TIMEOUT = timedelta(seconds=10)
 """How long a WebSocket may take to say who it is."""
+
+MAX_ACCEPTED = 256
+"""Values of `accept` of which is remembered whether they ask for a stream."""
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 
@@ -141,6 +145,9 @@ class GraphQLApp(GraphQL[Context, None]):
             MULTIPART_SUBSCRIPTION_PROTOCOL: Multipart,
             GRAPHQL_SSE_PROTOCOL: ServerSentEvents,
         }
+        self._stream_of = lru_cache(MAX_ACCEPTED)(
+            lambda accept: self._get_stream_transport_from_headers({"accept": accept})
+        )
         self.engines = engines
         self._graphiql = graphiql
         self._max_body_bytes = max_body_bytes
@@ -195,7 +202,7 @@ class GraphQLApp(GraphQL[Context, None]):
 
     async def parse_http_body(self, request: AsyncHTTPRequestAdapter) -> GraphQLRequestData | list[GraphQLRequestData]:
         """Read the operation of a request."""
-        transport = self._get_stream_transport_from_headers(request.headers)
+        transport = self._stream_of(request.headers.get("accept", ""))
         if request.method == "GET":
             given = self.parse_query_params(request.query_params)
         else:
