@@ -12,8 +12,8 @@ from graphql_api.identity.models import UserRole
 from graphql_api.identity.sessions import SignedIn
 from graphql_api.identity.tokens import TokenKeys
 from graphql_api.kit.database import Database
-from graphql_api.kit.ids import to_global_id
 from graphql_api.kit.rates import Rates
+from graphql_api.kit.showing import show, shows_row
 from graphql_api.kit.types import Node, UserError, base_fields, described_enum, user_error
 
 described_enum(
@@ -50,6 +50,7 @@ class IdentityContext(Protocol):
         ...
 
 
+@shows_row(roles=lambda user: [UserRole(role) for role in user.row.roles])
 @strawberry.type(description="Somebody who can sign in.")
 class User(Node):
     """Somebody who can sign in."""
@@ -58,17 +59,12 @@ class User(Node):
     email: str = strawberry.field(description="Their e-mail address, in lower case.")
     roles: list[UserRole] = strawberry.field(description="What they may do in the whole system.")
     created_at: datetime = strawberry.field(description="When the account was made.")
+    row: strawberry.Private[models.User]
 
     @classmethod
     def of(cls, row: models.User) -> Self:
         """Show a user."""
-        return cls(
-            id=strawberry.ID(to_global_id("User", row.id)),
-            name=row.name,
-            email=row.email,
-            roles=[UserRole(role) for role in row.roles],
-            created_at=row.created_at,
-        )
+        return show(cls, row)
 
 
 @strawberry.type(description="What a client needs to act for a user.")

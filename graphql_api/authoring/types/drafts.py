@@ -19,10 +19,11 @@ from graphql_api.authoring.types.loading import loaded
 from graphql_api.identity import models as identity
 from graphql_api.identity.types import User
 from graphql_api.kit.files import FileEntry
-from graphql_api.kit.ids import to_global_id
+from graphql_api.kit.showing import show, shows_row
 from graphql_api.kit.types import Node
 
 
+@shows_row()
 @strawberry.type(description="What is being edited. A workflow has at most one open draft.")
 class Draft(Node):
     """What is being edited."""
@@ -38,16 +39,7 @@ class Draft(Node):
     @classmethod
     def of(cls, row: models.Draft) -> Self:
         """Show a draft."""
-        return cls(
-            id=strawberry.ID(to_global_id("Draft", row.id)),
-            name=row.name,
-            description=row.description,
-            status=row.status,
-            revision=row.revision,
-            created_at=row.created_at,
-            updated_at=row.updated_at,
-            row=row,
-        )
+        return show(cls, row)
 
     @property
     def base_key(self) -> tuple[UUID, int] | None:

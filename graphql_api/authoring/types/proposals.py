@@ -26,11 +26,12 @@ from graphql_api.authoring.types.proposal_facts import ProposalDecision, Proposa
 from graphql_api.events.cursors import encode_cursor
 from graphql_api.identity import models as identity
 from graphql_api.identity.types import User
-from graphql_api.kit.ids import to_global_id
+from graphql_api.kit.showing import show, shows_row
 from graphql_api.kit.types import EventCursor, Node
 from graphql_api.runtimes.models import Execution
 
 
+@shows_row(failure=lambda proposal: _failure(proposal.row), decision=lambda proposal: _decision(proposal.row))
 @strawberry.type(
     description="What an agent was asked for, what it made, and what people decided. One proposal is one execution: "
     "one thread, one log, exactly one terminal event."
@@ -58,34 +59,7 @@ class Proposal(Node):
     @classmethod
     def of(cls, row: models.Proposal) -> Self:
         """Show a proposal."""
-        failure = decision = None
-        if row.failure_code is not None:
-            failure = ProposalFailure(
-                code=row.failure_code, message=row.failure_message or "", retryable=bool(row.failure_is_retryable)
-            )
-        if row.decided_at is not None:
-            decision = ProposalDecision(
-                at=row.decided_at,
-                comment=row.decision_comment,
-                draft_revision=row.decision_draft_revision,
-                applied_paths=row.applied_paths,
-                by_id=row.decided_by_id,
-            )
-        return cls(
-            id=strawberry.ID(to_global_id("Proposal", row.id)),
-            status=row.status,
-            prompt=row.prompt,
-            context_file_path=row.context_file_path,
-            context_selection=row.context_selection,
-            base_revision=row.base_revision,
-            impact_analysis=row.impact_analysis,
-            failure=failure,
-            decision=decision,
-            created_at=row.created_at,
-            started_at=row.started_at,
-            completed_at=row.completed_at,
-            row=row,
-        )
+        return show(cls, row)
 
     @classmethod
     async def load(cls, info: Info, id_: UUID) -> Self | None:
@@ -169,3 +143,23 @@ class Proposal(Node):
     def created_by(self, found: identity.User) -> User:
         """Show who asked for it."""
         return User.of(found)
+
+
+def _failure(row: models.Proposal) -> ProposalFailure | None:
+    if row.failure_code is None:
+        return None
+    return ProposalFailure(
+        code=row.failure_code, message=row.failure_message or "", retryable=bool(row.failure_is_retryable)
+    )
+
+
+def _decision(row: models.Proposal) -> ProposalDecision | None:
+    if row.decided_at is None:
+        return None
+    return ProposalDecision(
+        at=row.decided_at,
+        comment=row.decision_comment,
+        draft_revision=row.decision_draft_revision,
+        applied_paths=row.applied_paths,
+        by_id=row.decided_by_id,
+    )

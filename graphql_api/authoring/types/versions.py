@@ -19,10 +19,11 @@ from graphql_api.identity import models as identity
 from graphql_api.identity.types import User
 from graphql_api.kit.errors import Invalid
 from graphql_api.kit.files import FileEntry
-from graphql_api.kit.ids import to_global_id
+from graphql_api.kit.showing import show, shows_row
 from graphql_api.kit.types import Node
 
 
+@shows_row()
 @strawberry.type(description="An immutable published snapshot of a workflow's files.")
 class Version(Node):
     """An immutable published snapshot."""
@@ -36,14 +37,7 @@ class Version(Node):
     @classmethod
     def of(cls, row: models.Version) -> Self:
         """Show a version."""
-        return cls(
-            id=strawberry.ID(to_global_id("Version", row.id)),
-            number=row.number,
-            status=row.status,
-            notes=row.notes,
-            published_at=row.published_at,
-            row=row,
-        )
+        return show(cls, row)
 
     @strawberry.field(description="The workflow that it belongs to.")
     @loaded(lambda loaders: loaders.workflow, by=lambda part: part.row.workflow_id)

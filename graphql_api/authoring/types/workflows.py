@@ -23,11 +23,12 @@ from graphql_api.identity import models as identity
 from graphql_api.identity.types import User
 from graphql_api.kit.columns import now
 from graphql_api.kit.errors import NotFound
-from graphql_api.kit.ids import to_global_id
 from graphql_api.kit.pagination import PageRequest
+from graphql_api.kit.showing import show, shows_row
 from graphql_api.kit.types import Connection, EventCursor, Node, connection_of
 
 
+@shows_row(viewer_role=None, lock=lambda workflow: _lock(workflow.row))
 @strawberry.type(description="A team's agent workflow: its specification files, versions and proposals.")
 class Workflow(Node):
     """A team's agent workflow."""
@@ -46,22 +47,7 @@ class Workflow(Node):
     @classmethod
     def of(cls, row: models.Workflow, role: AccessRole) -> Self:
         """Show a workflow to somebody with a role in it."""
-        lock = None
-        if row.lock_holder_id and row.lock_acquired_at and row.lock_expires_at and row.lock_expires_at > now():
-            lock = WorkflowLock(
-                holder_id=row.lock_holder_id, acquired_at=row.lock_acquired_at, expires_at=row.lock_expires_at
-            )
-        return cls(
-            id=strawberry.ID(to_global_id("Workflow", row.id)),
-            name=row.name,
-            description=row.description,
-            is_archived=row.is_archived,
-            viewer_role=role,
-            lock=lock,
-            created_at=row.created_at,
-            updated_at=row.updated_at,
-            row=row,
-        )
+        return show(cls, row, viewer_role=role)
 
     @property
     def production_key(self) -> tuple[UUID, int] | None:
@@ -180,3 +166,11 @@ class Workflow(Node):
             (self.row.id, listing.AuditEntries(PageRequest(first, after)))
         )
         return connection_of(page, AuditEntry.of)
+
+
+def _lock(row: models.Workflow) -> WorkflowLock | None:
+    if row.lock_holder_id and row.lock_acquired_at and row.lock_expires_at and row.lock_expires_at > now():
+        return WorkflowLock(
+            holder_id=row.lock_holder_id, acquired_at=row.lock_acquired_at, expires_at=row.lock_expires_at
+        )
+    return None
