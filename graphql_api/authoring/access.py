@@ -1,10 +1,11 @@
 """Who may see and do what. What is not visible is not found."""
 
 from collections.abc import Collection, Sequence
+from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, literal
+from sqlalchemy import Select, bindparam, literal
 from sqlmodel import col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
@@ -33,20 +34,29 @@ def visible(actor: Actor) -> SelectOfScalar[Workflow]:
     return query.where(col(Workflow.id).in_(own))
 
 
-def with_role(actor: Actor) -> Select[Any]:
-    """Select the columns of the workflows that somebody may see, and their role in each as `viewer_role`."""
-    if actor.is_admin:
-        return select_rows(*_workflow, literal(AccessRole.OWNER, _member.role.type).label("viewer_role")).where(
-            _workflow.deleted_at.is_(None)
-        )
-    return select_rows(*_workflow, _member.role.label("viewer_role")).where(
-        _member.workflow_id == _workflow.id, _member.user_id == actor.user_id, _workflow.deleted_at.is_(None)
-    )
+@cache
+def with_role(*, is_admin: bool) -> Select[Any]:
+    """Select the columns of the workflows that somebody may see, and their role in each as `viewer_role`.
+
+    Args:
+        is_admin: Whether they are an administrator, who sees all; of others, the parameter `user_id` is the key.
+    """
+    role = literal(AccessRole.OWNER, _member.role.type) if is_admin else _member.role
+    query = select_rows(*_workflow, role.label("viewer_role")).where(_workflow.deleted_at.is_(None))
+    if is_admin:
+        return query
+    return query.where(_member.workflow_id == _workflow.id, _member.user_id == bindparam("user_id"))
+
+
+@cache
+def _seen(*, is_admin: bool) -> Select[Any]:
+    return with_role(is_admin=is_admin).where(among(_workflow.id))
 
 
 async def seen(database: Database, actor: Actor, workflow_ids: Collection[UUID]) -> dict[UUID, tuple[Any, AccessRole]]:
     """Read workflows that somebody may see, with their role in each; the others are left out."""
-    rows = await database.rows(with_role(actor).where(among(_workflow.id)), ids=list(dict.fromkeys(workflow_ids)))
+    ids = list(dict.fromkeys(workflow_ids))
+    rows = await database.rows(_seen(is_admin=actor.is_admin), user_id=actor.user_id, ids=ids)
     return {row.id: (row, row.viewer_role) for row in rows}
 
 

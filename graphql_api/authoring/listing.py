@@ -5,11 +5,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
-from functools import partial
+from functools import cache
 from typing import Any, ClassVar
 from uuid import UUID
 
-from sqlalchemy import Select, or_
+from sqlalchemy import ARRAY, Select, Text, any_, bindparam, or_, type_coerce
 
 from graphql_api.authoring import access
 from graphql_api.authoring.models import (
@@ -25,12 +25,13 @@ from graphql_api.context import Context
 from graphql_api.identity.actor import Actor
 from graphql_api.kit.columns import columns_of, select_rows
 from graphql_api.kit.pagination import (
+    Keys,
     Page,
     PageRequest,
+    Query,
     SortKey,
     SortValue,
     count_by,
-    count_rows,
     read_page,
     read_pages,
 )
@@ -50,11 +51,20 @@ class WorkflowOrderField(Enum):
 
 _workflow, _member = columns_of(Workflow), columns_of(WorkflowMember)
 _version, _entry, _proposal = columns_of(Version), columns_of(AuditEntry), columns_of(Proposal)
+_VERSIONS, _ENTRIES = select_rows(*_version), select_rows(*_entry)
 
 _WORKFLOW_COLUMNS: dict[WorkflowOrderField, tuple[Any, str, Callable[[str], SortValue]]] = {
     WorkflowOrderField.NAME: (_workflow.name, "name", str),
     WorkflowOrderField.CREATED_AT: (_workflow.created_at, "created_at", datetime.fromisoformat),
     WorkflowOrderField.UPDATED_AT: (_workflow.updated_at, "updated_at", datetime.fromisoformat),
+}
+_ORDERS: dict[tuple[WorkflowOrderField, bool], Keys] = {
+    (order, is_descending): (
+        SortKey(*column, is_descending=is_descending),
+        SortKey(_workflow.id, "id", UUID, is_descending=is_descending),
+    )
+    for order, column in _WORKFLOW_COLUMNS.items()
+    for is_descending in (True, False)
 }
 
 
@@ -82,23 +92,32 @@ async def workflows(
     Raises:
         Invalid: When the text to search for has characters that nothing can have, or is too long.
     """
-    query = access.with_role(context.actor)
     wanted = checked_text(search or "", path=["filter", "search"], maximum=MAX_SEARCH_LENGTH)
+    values: dict[str, object] = {"user_id": context.actor.user_id}
     if wanted:
-        pattern = f"%{_escaped(wanted)}%"
-        query = query.where(or_(_workflow.name.ilike(pattern), _workflow.description.ilike(pattern)))
+        values["pattern"] = f"%{_escaped(wanted)}%"
     if is_archived is not None:
-        query = query.where(_workflow.is_archived == is_archived)
+        values["is_archived"] = is_archived
     if role is not None:
-        own = select_rows(_member.workflow_id).where(_member.user_id == context.actor.user_id, _member.role == role)
-        query = query.where(_workflow.id.in_(own))
-    column, attribute, parse = _WORKFLOW_COLUMNS[order]
-    keys = [
-        SortKey(column, attribute, parse, is_descending=is_descending),
-        SortKey(_workflow.id, "id", UUID, is_descending=is_descending),
-    ]
-    found = await _page(context, query, keys, page)
+        values["role"] = role
+    query = Query(_workflows(frozenset(values), is_admin=context.actor.is_admin), values)
+    found = await read_page(context.database.rows, query, _ORDERS[order, is_descending], page)
     return replace(found, rows=[(row, row.viewer_role) for row in found.rows])
+
+
+@cache
+def _workflows(given: frozenset[str], *, is_admin: bool) -> Select[Any]:
+    """Select the workflows that somebody may see and to which all applies that is given."""
+    query = access.with_role(is_admin=is_admin)
+    if "pattern" in given:
+        pattern = bindparam("pattern", type_=Text)
+        query = query.where(or_(_workflow.name.ilike(pattern), _workflow.description.ilike(pattern)))
+    if "is_archived" in given:
+        query = query.where(_workflow.is_archived == bindparam("is_archived"))
+    if "role" in given:
+        is_own = (_member.user_id == bindparam("user_id"), _member.role == bindparam("role", type_=_member.role.type))
+        query = query.where(_workflow.id.in_(select_rows(_member.workflow_id).where(*is_own)))
+    return query
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +125,11 @@ class Versions:
     """Some of a workflow's versions, newest first."""
 
     page: PageRequest
-    keys: ClassVar[Sequence[SortKey]] = (SortKey(_version.number, "number", int, is_descending=True),)
+    keys: ClassVar[Keys] = (SortKey(_version.number, "number", int, is_descending=True),)
 
-    def query(self, _actor: Actor) -> Select[Any]:
+    def query(self, _actor: Actor) -> Query:
         """Select all of them."""
-        return select_rows(*_version)
+        return Query(_VERSIONS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,14 +137,14 @@ class AuditEntries:
     """Some of a workflow's audit entries, newest first."""
 
     page: PageRequest
-    keys: ClassVar[Sequence[SortKey]] = (
+    keys: ClassVar[Keys] = (
         SortKey(_entry.at, "at", datetime.fromisoformat, is_descending=True),
         SortKey(_entry.id, "id", UUID, is_descending=True),
     )
 
-    def query(self, _actor: Actor) -> Select[Any]:
+    def query(self, _actor: Actor) -> Query:
         """Select all of them."""
-        return select_rows(*_entry)
+        return Query(_ENTRIES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,20 +159,37 @@ class Proposals:
     page: PageRequest
     statuses: tuple[ProposalStatus, ...] | None = None
     is_own: bool | None = None
-    keys: ClassVar[Sequence[SortKey]] = (
+    keys: ClassVar[Keys] = (
         SortKey(_proposal.created_at, "created_at", datetime.fromisoformat, is_descending=True),
         SortKey(_proposal.id, "id", UUID, is_descending=True),
     )
 
-    def query(self, actor: Actor) -> Select[Any]:
-        """Select all that are wanted."""
-        query = select_rows(*_proposal)
+    def query(self, actor: Actor, *, seen_by_admin: bool | None = None) -> Query:
+        """Select all that are wanted.
+
+        Args:
+            actor: Who wants them.
+            seen_by_admin: Only those of workflows that the actor may see, who is an administrator or is not; those of
+                all workflows when None.
+        """
+        values: dict[str, object] = {"user_id": actor.user_id}
         if self.statuses is not None:
-            query = query.where(_proposal.status.in_(self.statuses))
-        if self.is_own is not None:
-            mine = _proposal.created_by_id == actor.user_id
-            query = query.where(mine if self.is_own else ~mine)
-        return query
+            values["statuses"] = [status.value for status in self.statuses]
+        return Query(_proposals(frozenset(values), self.is_own, seen_by_admin), values)
+
+
+@cache
+def _proposals(given: frozenset[str], is_own: bool | None, seen_by_admin: bool | None) -> Select[Any]:  # noqa: FBT001 - see Proposals
+    query = select_rows(*_proposal)
+    if "statuses" in given:
+        query = query.where(type_coerce(_proposal.status, Text) == any_(bindparam("statuses", type_=ARRAY(Text))))
+    if is_own is not None:
+        mine = _proposal.created_by_id == bindparam("user_id")
+        query = query.where(mine if is_own else ~mine)
+    if seen_by_admin is not None:
+        seen = access.with_role(is_admin=seen_by_admin).with_only_columns(_workflow.id)
+        query = query.where(_proposal.workflow_id.in_(seen))
+    return query
 
 
 WorkflowList = Versions | AuditEntries | Proposals
@@ -163,7 +199,7 @@ WorkflowList = Versions | AuditEntries | Proposals
 async def of_workflows(context: Context, wanted: WorkflowList, workflow_ids: Sequence[UUID]) -> dict[UUID, Page[Any]]:
     """Read the same page of a list of several workflows, which the caller has been found to see."""
     query = wanted.query(context.actor)
-    parent = query.selected_columns.workflow_id
+    parent = query.select.selected_columns.workflow_id
     lock, counts = asyncio.Lock(), dict[UUID, int]()
 
     async def count(workflow_id: UUID) -> int:
@@ -179,14 +215,8 @@ async def of_workflows(context: Context, wanted: WorkflowList, workflow_ids: Seq
 
 async def seen_proposals(context: Context, wanted: Proposals) -> Page[Proposal]:
     """Read a page of the proposals of all workflows that the caller may see."""
-    seen = access.with_role(context.actor).with_only_columns(_workflow.id)
-    query = wanted.query(context.actor).where(_proposal.workflow_id.in_(seen))
-    return await _page(context, query, wanted.keys, wanted.page)
-
-
-async def _page(context: Context, query: Select[Any], keys: Sequence[SortKey], page: PageRequest) -> Page[Any]:
-    read = context.database.rows
-    return await read_page(read, query, keys, page, partial(count_rows, read, query))
+    query = wanted.query(context.actor, seen_by_admin=context.actor.is_admin)
+    return await read_page(context.database.rows, query, wanted.keys, wanted.page)
 
 
 def _escaped(text: str) -> str:

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from operator import attrgetter
 from typing import Any, TypeVar
 from uuid import UUID
@@ -35,6 +35,7 @@ from graphql_api.kit.columns import among, columns_of, select_rows
 from graphql_api.kit.database import Session
 from graphql_api.kit.errors import DomainError
 from graphql_api.kit.files import FileChange, FileEntry, changed_digests, changes_between
+from graphql_api.kit.loading import RowLoader
 from graphql_api.kit.pagination import Page
 from graphql_api.runtimes import snapshots
 from graphql_api.runtimes.models import Execution
@@ -47,7 +48,7 @@ _member, _user = columns_of(WorkflowMember), columns_of(identity.User)
 _draft, _version = columns_of(Draft), columns_of(Version)
 _draft_file, _version_file = columns_of(DraftFile), columns_of(VersionFile)
 
-_MEMBERS = select_rows(*_member).where(among(_member.workflow_id)).order_by(_member.since, _member.user_id)
+_MEMBERS = select_rows(*_member).where(among(_member.workflow_id))
 _OWNERS = (
     select_rows(_member.workflow_id, *_user)
     .ext(distinct_on(_member.workflow_id))
@@ -82,28 +83,29 @@ class Loaders:
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        rows = partial(RowLoader, context.database)
         self.event_head: DataLoader[UUID, int] = DataLoader(self._event_heads, cache=False)
-        self.user: DataLoader[UUID, identity.User] = self._rows(_of(identity.User), _by("id"))
+        self.user: DataLoader[UUID, identity.User] = rows(_of(identity.User), _by("id"))
         self.content: DataLoader[str, str] = self._loader(contents.load)
         self.workflow: DataLoader[UUID, tuple[Workflow, AccessRole] | None] = DataLoader(self._workflows, cache=False)
-        self.owner: DataLoader[UUID, identity.User] = self._rows(_OWNERS, _by("workflow_id"))
-        self.members: DataLoader[UUID, list[WorkflowMember]] = self._rows(_MEMBERS, _members)
-        self.draft: DataLoader[UUID, Draft | None] = self._rows(_of(Draft), _by("id"))
-        self.open_draft: DataLoader[UUID, Draft | None] = self._rows(_OPEN_DRAFTS, _by("workflow_id"))
+        self.owner: DataLoader[UUID, identity.User] = rows(_OWNERS, _by("workflow_id"))
+        self.members: DataLoader[UUID, list[WorkflowMember]] = rows(_MEMBERS, _members)
+        self.draft: DataLoader[UUID, Draft | None] = rows(_of(Draft), _by("id"))
+        self.open_draft: DataLoader[UUID, Draft | None] = rows(_OPEN_DRAFTS, _by("workflow_id"))
         self.draft_files: DataLoader[UUID, FileEntries] = self._loader(filesets.of_drafts)
-        self.draft_file_count: DataLoader[UUID, int | None] = self._rows(_DRAFT_FILE_COUNTS, dict)
-        self.version: DataLoader[UUID, Version | None] = self._rows(_of(Version), _by("id"))
+        self.draft_file_count: DataLoader[UUID, int | None] = rows(_DRAFT_FILE_COUNTS, dict)
+        self.version: DataLoader[UUID, Version | None] = rows(_of(Version), _by("id"))
         self.numbered_version: DataLoader[tuple[UUID, int], Version | None] = self._loader(_numbered_versions)
-        self.latest_version: DataLoader[UUID, Version | None] = self._rows(_LATEST_VERSIONS, _by("workflow_id"))
+        self.latest_version: DataLoader[UUID, Version | None] = rows(_LATEST_VERSIONS, _by("workflow_id"))
         self.version_files: DataLoader[UUID, FileEntries] = self._loader(filesets.of_versions)
-        self.version_file_count: DataLoader[UUID, int | None] = self._rows(_VERSION_FILE_COUNTS, dict)
-        self.proposal: DataLoader[UUID, Proposal | None] = self._rows(_of(Proposal), _by("id"))
-        self.execution: DataLoader[UUID, Execution | None] = self._rows(_of(Execution), _by("id"))
+        self.version_file_count: DataLoader[UUID, int | None] = rows(_VERSION_FILE_COUNTS, dict)
+        self.proposal: DataLoader[UUID, Proposal | None] = rows(_of(Proposal), _by("id"))
+        self.execution: DataLoader[UUID, Execution | None] = rows(_of(Execution), _by("id"))
         self.execution_files: DataLoader[tuple[UUID, int | None], dict[str, FileEntry]] = self._loader(
             snapshots.files_of
         )
         self.preview: DataLoader[UUID, Preview | None] = self._loader(approval.previews)
-        self.audit_entry: DataLoader[UUID, AuditEntry | None] = self._rows(_of(AuditEntry), _by("id"))
+        self.audit_entry: DataLoader[UUID, AuditEntry | None] = rows(_of(AuditEntry), _by("id"))
         self.seen_user: DataLoader[UUID, identity.User | None] = self._loader(self._seen_users)
         self.page: DataLoader[tuple[UUID, WorkflowList], Page[Any]] = DataLoader(self._pages, cache=False)
         self.first_events: DataLoader[tuple[UUID, int], list[StoredEvent]] = DataLoader(self._first_events, cache=False)
@@ -117,15 +119,6 @@ class Loaders:
         async def load(keys: list[Key]) -> Sequence[Value | None]:
             async with self._context.database.reading() as session:
                 found = await read(session, list(dict.fromkeys(keys)))
-            return [found.get(key) for key in keys]
-
-        return DataLoader(load, cache=False)
-
-    def _rows(self, statement: Select[Any], read: Callable[[Sequence[Any]], Mapping[Key, Any]]) -> DataLoader[Key, Any]:
-        """Make a loader of one statement, whose parameter `ids` are the keys."""
-
-        async def load(keys: list[Key]) -> Sequence[Any]:
-            found = read(await self._context.database.rows(statement, ids=list(dict.fromkeys(keys))))
             return [found.get(key) for key in keys]
 
         return DataLoader(load, cache=False)
@@ -180,7 +173,7 @@ def _by(attribute: str) -> Callable[[Sequence[Any]], dict[Any, Any]]:
 
 def _members(rows: Sequence[Any]) -> dict[UUID, list[Any]]:
     members: defaultdict[UUID, list[Any]] = defaultdict(list)
-    for row in rows:
+    for row in sorted(rows, key=attrgetter("since", "user_id")):
         members[row.workflow_id].append(row)
     return members
 

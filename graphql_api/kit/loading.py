@@ -6,8 +6,11 @@ from functools import wraps
 from inspect import Parameter, Signature, signature
 from typing import Any, Generic, TypeVar
 
+from sqlalchemy import Select
 from strawberry.dataloader import DataLoader
 from strawberry.types import Info
+
+from graphql_api.kit.database import Database
 
 Source = TypeVar("Source")
 Key = TypeVar("Key")
@@ -46,8 +49,30 @@ class Loaded(Generic[Source, Key, Found, Shown]):
             return error
 
 
+class RowLoader(DataLoader[Key, Any]):
+    """Reads rows by their keys. It remembers nothing.
+
+    Args:
+        database: Where they are.
+        statement: Of columns, with the keys as its parameter `ids`; always the same object.
+        read: Gives what is found by each key of the rows, which come in no order.
+    """
+
+    def __init__(
+        self, database: Database, statement: Select[Any], read: Callable[[Sequence[Any]], Mapping[Key, Any]]
+    ) -> None:
+        super().__init__(self._load, cache=False)
+        self.database = database
+        self.statement = statement
+        self.read = read
+
+    async def _load(self, keys: list[Key]) -> list[Any]:
+        found = self.read(await self.database.rows(self.statement, ids=list(dict.fromkeys(keys))))
+        return [found.get(key) for key in keys]
+
+
 class Reads:
-    """Reads for several fields at once: one for each loader, whoever asks it.
+    """Reads for several fields at once: one for each loader, whoever asks it, and one for all loaders of rows.
 
     Args:
         context: Of the request.
@@ -66,7 +91,12 @@ class Reads:
 
     def run(self) -> list[Coroutine[Any, Any, None]]:
         """Give what reads, to be awaited at the same time; none of it raises what a loader raises."""
-        return [_read(loader, found) for loader, found in self._asked.items() if found]
+        asked = {loader: found for loader, found in self._asked.items() if found}
+        of_rows = {loader: found for loader, found in asked.items() if isinstance(loader, RowLoader)}
+        if len(of_rows) <= 1:
+            of_rows = {}
+        alone = [_read(loader, found) for loader, found in asked.items() if loader not in of_rows]
+        return [_read_together(of_rows), *alone] if of_rows else alone
 
 
 async def _read(loader: DataLoader[Any, Any], found: dict[Any, Any]) -> None:
@@ -75,6 +105,21 @@ async def _read(loader: DataLoader[Any, Any], found: dict[Any, Any]) -> None:
         found.update(zip(keys, await loader.load_fn(keys), strict=True))
     except Exception as error:  # noqa: BLE001 - it is the result of everybody who asked
         found.update(dict.fromkeys(keys, error))
+
+
+async def _read_together(asked: Mapping["RowLoader[Any]", dict[Any, Any]]) -> None:
+    """Read for loaders of rows, which are of one database, in one statement."""
+    loaders = list(asked)
+    try:
+        rows = await loaders[0].database.rows_together(
+            [loader.statement for loader in loaders], [{"ids": list(found)} for found in asked.values()]
+        )
+        for loader, own in zip(loaders, rows, strict=True):
+            values = loader.read(own)
+            asked[loader].update({key: values.get(key) for key in asked[loader]})
+    except Exception as error:  # noqa: BLE001 - as above
+        for found in asked.values():
+            found.update(dict.fromkeys(found, error))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,25 +2,30 @@
 
 import base64
 import binascii
-from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
-from typing import Any, Generic, TypeVar
-from typing import cast as cast_type
+from functools import lru_cache, partial
+from typing import Any, Generic, NamedTuple, TypeVar, cast
 from uuid import UUID
 
 import orjson
-from sqlalchemy import ARRAY, ColumnElement, FromClause, Select, Uuid, and_, cast, func, or_, select, true
+from sqlalchemy import ARRAY, ColumnElement, FromClause, Integer, Select, Uuid, and_, bindparam, func, or_, select, true
 
+from graphql_api.kit.columns import among
 from graphql_api.kit.errors import CursorInvalid, Invalid
 from graphql_api.kit.texts import is_storable
 
 DEFAULT_PAGE = 25
 MAX_PAGE = 100
 
+MAX_STATEMENTS = 256
+"""Of each kind that are kept, so that each is put into words once."""
+
 Row = TypeVar("Row")
-Read = Callable[[Select[Any]], Awaitable[Sequence[Any]]]
+Read = Callable[..., Awaitable[Sequence[Any]]]
+"""Runs a statement with the values of its parameters, as `Database.rows` does."""
+
 SortValue = datetime | str | int | UUID
 
 
@@ -71,6 +76,23 @@ class SortKey:
     is_descending: bool = False
 
 
+Keys = tuple[SortKey, ...]
+"""An order; the last key is unique."""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Rows of which pages are read.
+
+    Attributes:
+        select: Columns, without an order; the same object each time.
+        values: Of its parameters.
+    """
+
+    select: Select[Any]
+    values: Mapping[str, object] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True)
 class Page(Generic[Row]):
     """A part of a list.
@@ -88,13 +110,7 @@ class Page(Generic[Row]):
     count: Callable[[], Awaitable[int]]
 
 
-async def read_page(
-    read: Read,
-    query: Select[Any],
-    keys: Sequence[SortKey],
-    request: PageRequest,
-    count: Callable[[], Awaitable[int]],
-) -> Page[Any]:
+async def read_page(read: Read, query: Query, keys: Keys, request: PageRequest) -> Page[Any]:
     """Read one page of a query's rows.
 
     Args:
@@ -102,21 +118,22 @@ async def read_page(
         query: Selects columns, without an order.
         keys: The order; the last key is unique.
         request: Which part.
-        count: Counts the whole list.
 
     Raises:
         Invalid: When the request can't be read.
         CursorInvalid: When a cursor is not one of this list.
     """
-    return _page(await read(_limited(query, keys, request)), keys, request, count)
+    part = _Part.of(request, keys)
+    found = await read(_limited(query.select, keys, part.shape), **query.values, **part.values)
+    return _page(found, keys, request, partial(_count, read, query))
 
 
 async def read_pages(
     read: Read,
-    query: Select[Any],
+    query: Query,
     parent: ColumnElement[UUID],
     parents: Collection[UUID],
-    keys: Sequence[SortKey],
+    keys: Keys,
     request: PageRequest,
     count: Callable[[UUID], Awaitable[int]],
 ) -> dict[UUID, Page[Any]]:
@@ -135,34 +152,94 @@ async def read_pages(
         Invalid: When the request can't be read.
         CursorInvalid: When a cursor is not one of this list.
     """
-    wanted = select(func.unnest(cast(list(parents), ARRAY(Uuid))).label("id")).subquery()
-    rows = _limited(query.where(parent == wanted.c.id), keys, request).lateral()
-    statement = select(*rows.c).select_from(wanted.join(rows, true())).order_by(*_order(keys, request, rows))
+    part = _Part.of(request, keys)
+    statement = _limited_each(query.select, parent, keys, part.shape)
     found: dict[UUID, list[Any]] = {id_: [] for id_ in parents}
-    for row in await read(statement):
+    for row in await read(statement, **query.values, **part.values, parents=list(found)):
         found[getattr(row, str(parent.key))].append(row)
     return {id_: _page(own, keys, request, partial(count, id_)) for id_, own in found.items()}
 
 
-def _limited(query: Select[Any], keys: Sequence[SortKey], request: PageRequest) -> Select[Any]:
+async def count_by(read: Read, query: Query, parent: ColumnElement[UUID], parents: Collection[UUID]) -> dict[UUID, int]:
+    """Count a query's rows of several parents; one without rows is left out."""
+    return dict(await read(_counting_each(query.select, parent), **query.values, parents=list(parents)))
+
+
+async def _count(read: Read, query: Query) -> int:
+    ((counted,),) = await read(_counting(query.select), **query.values)
+    return int(counted)
+
+
+class _Shape(NamedTuple):
+    """What of a request decides how its statement reads."""
+
+    is_after: bool
+    is_before: bool
+    is_backwards: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A request, as a statement takes it: what its shape is, and the values of the parameters."""
+
+    shape: _Shape
+    values: Mapping[str, object]
+
+    @classmethod
+    def of(cls, request: PageRequest, keys: Keys) -> "_Part":
+        """Read a request.
+
+        Raises:
+            Invalid: When it can't be read.
+            CursorInvalid: When a cursor is not one of a list in this order.
+        """
+        values: dict[str, object] = {"limit": request.size() + 1}
+        for name, cursor in (("after", request.after), ("before", request.before)):
+            if cursor is not None:
+                position = _decode(cursor, keys, name)
+                values |= {f"{name}_{index}": value for index, value in enumerate(position)}
+        shape = _Shape(request.after is not None, request.before is not None, request.last is not None)
+        return cls(shape, values)
+
+
+@lru_cache(MAX_STATEMENTS)
+def _limited(query: Select[Any], keys: Keys, shape: _Shape) -> Select[Any]:
     """Select the rows of a page in the direction that it is read in, and one more, which tells whether there are."""
-    size = request.size()
-    for cursor, name, is_after in ((request.after, "after", True), (request.before, "before", False)):
-        if cursor is not None:
-            query = query.where(_beyond(keys, _decode(cursor, keys, name), is_after=is_after))
-    return query.order_by(*_order(keys, request)).limit(size + 1)
+    if shape.is_after:
+        query = query.where(_beyond(keys, "after", is_after=True))
+    if shape.is_before:
+        query = query.where(_beyond(keys, "before", is_after=False))
+    limit = bindparam("limit", type_=Integer)
+    return query.order_by(*_order(keys, is_backwards=shape.is_backwards)).limit(limit)
 
 
-def _order(keys: Sequence[SortKey], request: PageRequest, rows: FromClause | None = None) -> list[Any]:
+@lru_cache(MAX_STATEMENTS)
+def _limited_each(query: Select[Any], parent: ColumnElement[UUID], keys: Keys, shape: _Shape) -> Select[Any]:
+    """Select the rows of the same page of several lists."""
+    wanted = select(func.unnest(bindparam("parents", type_=ARRAY(Uuid)), type_=Uuid).label("id")).subquery()
+    rows = _limited(query.where(parent == wanted.c.id), keys, shape).lateral()
+    order = _order(keys, is_backwards=shape.is_backwards, rows=rows)
+    return select(*rows.c).select_from(wanted.join(rows, true())).order_by(*order)
+
+
+@lru_cache(MAX_STATEMENTS)
+def _counting(query: Select[Any]) -> Select[Any]:
+    return select(func.count()).select_from(query.subquery())
+
+
+@lru_cache(MAX_STATEMENTS)
+def _counting_each(query: Select[Any], parent: ColumnElement[UUID]) -> Select[Any]:
+    counted = query.where(among(parent, "parents")).with_only_columns(parent, func.count()).group_by(parent)
+    return cast("Select[Any]", counted)
+
+
+def _order(keys: Keys, *, is_backwards: bool, rows: FromClause | None = None) -> list[Any]:
     """Order by the keys, or by the columns of the same names among other rows."""
-    backwards = request.last is not None
     columns = [(key.column if rows is None else rows.c[key.attribute], key.is_descending) for key in keys]
-    return [column.desc() if is_descending != backwards else column.asc() for column, is_descending in columns]
+    return [column.desc() if is_descending != is_backwards else column.asc() for column, is_descending in columns]
 
 
-def _page(
-    found: Sequence[Any], keys: Sequence[SortKey], request: PageRequest, count: Callable[[], Awaitable[int]]
-) -> Page[Any]:
+def _page(found: Sequence[Any], keys: Keys, request: PageRequest, count: Callable[[], Awaitable[int]]) -> Page[Any]:
     size, backwards = request.size(), request.last is not None
     rows, has_more = list(found[:size]), len(found) > size
     if backwards:
@@ -176,22 +253,9 @@ def _page(
     )
 
 
-async def count_rows(read: Read, query: Select[Any]) -> int:
-    """Count a query's rows."""
-    ((counted,),) = await read(select(func.count()).select_from(query.subquery()))
-    return int(counted)
-
-
-async def count_by(
-    read: Read, query: Select[Any], parent: ColumnElement[UUID], parents: Collection[UUID]
-) -> dict[UUID, int]:
-    """Count a query's rows of several parents; one without rows is left out."""
-    counted = query.where(parent.in_(parents)).with_only_columns(parent, func.count()).group_by(parent)
-    return dict(await read(cast_type("Select[Any]", counted)))
-
-
-def _beyond(keys: Sequence[SortKey], values: Sequence[SortValue], *, is_after: bool) -> ColumnElement[bool]:
+def _beyond(keys: Keys, name: str, *, is_after: bool) -> ColumnElement[bool]:
     """Compare rows with a position, key by key, since each key has a direction of its own."""
+    values = [bindparam(f"{name}_{index}", type_=key.column.type) for index, key in enumerate(keys)]
     alternatives = []
     for index, key in enumerate(keys):
         equal = [earlier.column == value for earlier, value in zip(keys[:index], values[:index], strict=True)]
@@ -200,13 +264,13 @@ def _beyond(keys: Sequence[SortKey], values: Sequence[SortValue], *, is_after: b
     return or_(*alternatives)
 
 
-def _encode(row: object, keys: Sequence[SortKey]) -> str:
+def _encode(row: object, keys: Keys) -> str:
     # Moments and keys are written as `isoformat` and `str` do it.
     values = [getattr(row, key.attribute) for key in keys]
     return base64.urlsafe_b64encode(orjson.dumps(values, default=str)).decode()
 
 
-def _decode(cursor: str, keys: Sequence[SortKey], name: str) -> list[SortValue]:
+def _decode(cursor: str, keys: Keys, name: str) -> list[SortValue]:
     try:
         values = orjson.loads(base64.b64decode(cursor.encode("ascii"), altchars=b"-_", validate=True))
         return [_comparable(key.parse(value)) for key, value in zip(keys, values, strict=True)]

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 
 from opentelemetry import context as contexts
 from opentelemetry import trace
@@ -11,7 +11,7 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
 from opentelemetry.instrumentation.sqlalchemy import SQLAlchemyInstrumentor
-from opentelemetry.instrumentation.utils import suppress_instrumentation
+from opentelemetry.instrumentation.utils import is_instrumentation_enabled, suppress_instrumentation
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
@@ -78,6 +78,12 @@ class Spans:
         """Record a block as a step."""
         parent = None if traceparent is None else _remote(traceparent)
         return self._tracer.start_as_current_span(name, parent, SpanKind.INTERNAL, dict(attributes))
+
+    def call(self, name: str, attributes: Attributes) -> AbstractContextManager[object]:
+        """Record a block as a call to another server."""
+        if not is_instrumentation_enabled():
+            return nullcontext()
+        return self._tracer.start_as_current_span(name, None, SpanKind.CLIENT, dict(attributes))
 
     def quiet(self) -> AbstractContextManager[object]:
         """Record nothing in a block."""

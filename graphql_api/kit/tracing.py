@@ -40,6 +40,10 @@ class Tracing(Protocol):
         """Record a block as a step of another process's trace, or of the current one."""
         ...
 
+    def call(self, name: str, attributes: Attributes) -> AbstractContextManager[object]:
+        """Record a block as a call to another server."""
+        ...
+
     def quiet(self) -> AbstractContextManager[object]:
         """Record nothing in a block."""
         ...
@@ -103,6 +107,16 @@ def span(
         **attributes: What is worth knowing; no contents and no secrets.
     """
     return nullcontext() if _Installed.tracing is None else _Installed.tracing.span(name, traceparent, attributes)
+
+
+def call(name: str, attributes: Attributes) -> AbstractContextManager[object]:
+    """Record a block as a call to another server; only as a part of a step, never as a trace of its own.
+
+    Args:
+        name: Of the call.
+        attributes: What is worth knowing; no contents and no secrets.
+    """
+    return nullcontext() if _Installed.tracing is None else _Installed.tracing.call(name, attributes)
 
 
 def quiet() -> AbstractContextManager[object]:

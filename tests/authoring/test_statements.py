@@ -63,6 +63,8 @@ async def full(studio: Studio, owner: Api, number: int) -> tuple[str, str]:
 
 
 async def statements_of(studio: Studio, api: Api, document: str, **variables: object) -> list[str]:
+    """Give the statements of an operation that comes again, as those of clients do."""
+    await api(document, **variables)
     with counted(studio.database) as statements:
         await api(document, **variables)
     return sorted(statements)
@@ -96,16 +98,19 @@ async def ada(studio: Studio) -> Api:
 
 
 EXACTLY = {
-    "workflows(first: $n) { nodes { name owner { name } latestVersion { number } draft { fileCount } } }": 5,
-    "workflows(first: $n) { totalCount nodes { name members { role user { name } } lock { holder { name } } } }": 5,
+    "workflows(first: $n) { nodes { name owner { name } latestVersion { number } draft { fileCount } } }": 3,
+    "workflows(first: $n) { totalCount nodes { name members { role user { name } } lock { holder { name } } } }": 4,
     "workflows(first: $n) { nodes { productionVersion { number publishedBy { name } } proposals { totalCount } } }": 5,
     "workflows(first: $n) { nodes { versions { nodes { number notes fileCount } } } }": 3,
     "workflows(first: $n) { nodes { auditLog(first: 5) { nodes { action actor { name } } } } }": 3,
     "workflows(first: $n) { nodes { events(first: 5) { nodes { __typename sequence } } eventHead } }": 3,
-    "proposals(first: $n) { nodes { status prompt workflow { name } createdBy { name } usage { totalTokens } } }": 4,
+    "proposals(first: $n) { nodes { status prompt workflow { name } createdBy { name } usage { totalTokens } } }": 3,
     "proposals(first: $n) { totalCount nodes { draft { revision fileCount } } }": 4,
 }
-"""Statements of the lists that clients show; a page of one costs what a page of fifty does."""
+"""Statements of the lists that clients show, most often one for each level of the selection.
+
+A page of one costs what a page of fifty does.
+"""
 
 
 class TestLists:
@@ -275,13 +280,14 @@ class TestEveryList:
         declared = ", ".join(f"${variable}: {TYPES[variable]}" for variable in used)
         document = f"query ({declared}) {{ {selection} }}" if used else f"{{ {selection} }}"
         counts, answers = [], []
-        for api, variables in (few, many):
+        for api, variables in (few, few, many):  # the first time it is executed by graphql-core
             given = {variable: variables[variable] for variable in used}
             with counted(studio.database) as statements:
                 answers.append(json.dumps(await api(document, **given)))
             counts.append(len(statements))
-        assert counts[0] == counts[1] <= MOST
-        assert not used or len(answers[0]) < len(answers[1])
+        assert counts[1] == counts[2] <= counts[0] <= MOST
+        assert answers[0] == answers[1]
+        assert not used or len(answers[1]) < len(answers[2])
 
 
 class TestMutations:

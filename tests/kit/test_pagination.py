@@ -2,7 +2,6 @@ import base64
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -17,12 +16,13 @@ from graphql_api.identity.models import User
 from graphql_api.kit.columns import columns_of, select_rows
 from graphql_api.kit.database import Database, Session
 from graphql_api.kit.errors import CursorInvalid, ErrorCode, Invalid
-from graphql_api.kit.pagination import DEFAULT_PAGE, MAX_PAGE, Page, PageRequest, Read, SortKey, count_rows, read_page
+from graphql_api.kit.pagination import DEFAULT_PAGE, MAX_PAGE, Page, PageRequest, Query, Read, SortKey, read_page
 
 pytestmark = pytest.mark.anyio
 
 GROUP = "rows of the pagination's tests"
 _user = columns_of(User)
+QUERY = Query(select_rows(*_user).where(_user.name == GROUP))
 BY_MOMENT_AND_KEY = (
     SortKey(_user.created_at, "created_at", datetime.fromisoformat, is_descending=True),
     SortKey(_user.id, "id", UUID),
@@ -65,15 +65,14 @@ async def put(session: Session, users: Sequence[User]) -> None:
 def reading(session: Session) -> Read:
     """Read what the transaction of these tests has not committed."""
 
-    async def read(statement: Select[Any]) -> Sequence[Any]:
-        return (await session.execute(statement)).all()
+    async def read(statement: Select[Any], **values: object) -> Sequence[Any]:
+        return (await session.execute(statement, values)).all()
 
     return read
 
 
 async def page_of(session: Session, order: str, **request: Any) -> Page[User]:  # noqa: ANN401 - the fields of a PageRequest
-    query, read = select_rows(*_user).where(_user.name == GROUP), reading(session)
-    return await read_page(read, query, ORDERS[order], PageRequest(**request), partial(count_rows, read, query))
+    return await read_page(reading(session), QUERY, ORDERS[order], PageRequest(**request))
 
 
 def keys_of(page: Page[User]) -> list[UUID]:
@@ -257,6 +256,5 @@ class TestReadPage:
     async def test_a_number_that_no_column_has_is_refused(self, session: Session, number: str) -> None:
         key = SortKey(column("size"), "size", int)
         cursor = base64.urlsafe_b64encode(orjson.dumps([number])).decode()
-        read, query = reading(session), select_rows(*_user)
         with pytest.raises(CursorInvalid):
-            await read_page(read, query, [key], PageRequest(after=cursor), partial(count_rows, read, query))
+            await read_page(reading(session), QUERY, (key,), PageRequest(after=cursor))

@@ -83,11 +83,14 @@ class TestSpans:
             with tracing.quiet():
                 async with watched.transaction() as session:
                     await session.execute(text("SELECT 3"))
+                await watched.fetch("SELECT $1::text", "hunter2")
+            await watched.fetch("SELECT $1::text", "hunter2")
+        await watched.fetch("SELECT 4")
         await watched.close()
         await sent(spans)
 
         statements = [step for step in collector.steps if step.name.startswith("SELECT")]
-        assert len(statements) == 1
+        assert len(statements) == 2
         assert "hunter2" not in repr(statements)
 
     async def test_requests_go_on_with_the_callers_trace_and_carry_it_on(

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
-from asyncpg import Connection
+from asyncpg import Connection, Record
 from sqlalchemy import event, text
 
 from graphql_api.authoring.access import lost_access
@@ -324,9 +324,16 @@ def counted(database: Database) -> Any:  # noqa: ANN401 - an iterator of `Statem
     def note(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
         statements.append(statement)
 
-    engine = database.engine.sync_engine
+    fetch, engine = database.fetch, database.engine.sync_engine
+
+    async def noted(query: str, *arguments: object) -> list[Record]:
+        statements.append(query)
+        return await fetch(query, *arguments)
+
     event.listen(engine, "before_cursor_execute", note)
+    database.fetch = noted  # type: ignore[method-assign]  # it goes on as it was
     try:
         yield statements
     finally:
+        del database.fetch  # type: ignore[method-assign]
         event.remove(engine, "before_cursor_execute", note)
