@@ -50,7 +50,7 @@ _draft_file, _version_file = columns_of(DraftFile), columns_of(VersionFile)
 
 _MEMBERS = select_rows(*_member).where(among(_member.workflow_id))
 _OWNERS = (
-    select_rows(_member.workflow_id, *_user)
+    select_rows(_member.workflow_id, *users.SHOWN)
     .ext(distinct_on(_member.workflow_id))
     .where(among(_member.workflow_id), _member.role == AccessRole.OWNER, _user.id == _member.user_id)
     .order_by(_member.workflow_id, _member.since, _member.user_id)
@@ -85,7 +85,7 @@ class Loaders:
         self._context = context
         rows = partial(RowLoader, context.database)
         self.event_head: DataLoader[UUID, int] = DataLoader(self._event_heads, cache=False)
-        self.user: DataLoader[UUID, identity.User] = rows(_of(identity.User), _by("id"))
+        self.user: DataLoader[UUID, identity.User] = rows(users.USERS, _by("id"))
         self.content: DataLoader[str, str] = self._loader(contents.load)
         self.workflow: DataLoader[UUID, tuple[Workflow, AccessRole] | None] = DataLoader(self._workflows, cache=False)
         self.owner: DataLoader[UUID, identity.User] = rows(_OWNERS, _by("workflow_id"))

@@ -19,7 +19,10 @@ from graphql_api.kit.texts import checked_text, is_storable
 MAX_NAME_LENGTH = 200
 
 _user = columns_of(User)
-_USERS = select_rows(*_user).where(among(_user.id))
+SHOWN = (_user.id, _user.name, _user.email, _user.roles, _user.created_at)
+"""What others may see of somebody; nobody reads a password's hash in order to show its owner."""
+
+USERS = select_rows(*SHOWN).where(among(_user.id))
 
 
 def normal_email(email: str) -> str:
@@ -111,7 +114,7 @@ async def all_of(session: Session) -> Sequence[User]:
 
 async def by_id(database: Database, user_id: UUID) -> User:
     """Read the user of a key that there is."""
-    return cast("User", await database.row(_USERS, user_id))
+    return cast("User", await database.row(USERS, user_id))
 
 
 async def by_ids(session: Session, ids: Collection[UUID]) -> dict[UUID, User]:

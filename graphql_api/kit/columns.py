@@ -1,5 +1,6 @@
 """Column types that SQLModel does not have."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, cast
@@ -29,15 +30,15 @@ class EnumText(TypeDecorator[Enum]):
     def __init__(self, enum: type[Enum]) -> None:
         super().__init__()
         self.enum = enum
-        self._members = {str(member.value): member for member in enum}
+        self._members: dict[str | None, Enum | None] = {None: None, **{str(member.value): member for member in enum}}
 
     def process_bind_param(self, value: Enum | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - the signature is SQLAlchemy's
         """Store the member's value."""
         return None if value is None else str(value.value)
 
-    def process_result_value(self, value: str | None, dialect: Dialect) -> Enum | None:  # noqa: ARG002 - the signature is SQLAlchemy's
-        """Read a member by its value."""
-        return None if value is None else self._members[value]
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[str | None], Enum | None]:  # noqa: ARG002 - the signature is SQLAlchemy's
+        """Read members by their values, without a call for each."""
+        return self._members.__getitem__
 
 
 def columns_of(model: Any) -> Any:  # noqa: ANN401 - a table's model, and a collection whose attributes are the columns

@@ -16,12 +16,12 @@ class TestEnumText:
     def test_a_member_is_kept_as_its_value(self) -> None:
         type_ = EnumText(Colour)
         assert type_.process_bind_param(Colour.RED, DIALECT) == "red"
-        assert type_.process_result_value("red", DIALECT) is Colour.RED
+        assert type_.result_processor(DIALECT, None)("red") is Colour.RED
 
     def test_nothing_stays_nothing(self) -> None:
         type_ = EnumText(Colour)
         assert type_.process_bind_param(None, DIALECT) is None
-        assert type_.process_result_value(None, DIALECT) is None
+        assert type_.result_processor(DIALECT, None)(None) is None
 
 
 class TestTimestamp:
