@@ -17,7 +17,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from graphql_api.kit import tracing
 from graphql_api.kit.pool import CountingPool, NoConnection, PoolState, check_waiting, try_idle_connections
-from graphql_api.kit.statements import statement_of, statements_of
+from graphql_api.kit.prepared import prepared, prepared_together
 from graphql_api.kit.together import Together
 
 _BROKEN_CONNECTION = (asyncpg.InterfaceError, asyncpg.InternalClientError)
@@ -163,8 +163,8 @@ class Database:
             statement: Of columns, not of models; the same object each time, since it is prepared once.
             **values: Of its parameters, by name.
         """
-        prepared = statement_of(statement)
-        return prepared.rows(await self.fetch(prepared.text, *prepared.arguments(values)))
+        known = prepared(statement)
+        return known.rows(await self.fetch(known.text, *known.arguments(values)))
 
     async def rows_together(
         self, selects: Sequence[Select[Any]], values: Sequence[Mapping[str, object]]
@@ -177,8 +177,8 @@ class Database:
         """
         if len(selects) == 1:
             return [await self.rows(selects[0], **values[0])]
-        prepared = statements_of(tuple(selects))
-        return prepared.rows(await self.fetch(prepared.text, *prepared.arguments(values)))
+        known = prepared_together(tuple(selects))
+        return known.rows(await self.fetch(known.text, *known.arguments(values)))
 
     async def row(self, statement: Select[Any], key: UUID) -> Any:  # noqa: ANN401 - a row of any columns
         """Read the row of a key, as `rows` does; None when there is none. Those who ask at the same time share a read.
@@ -202,7 +202,7 @@ class Database:
 
         It is a single message to the server, where a transaction takes three or more.
         """
-        with tracing.call(query.partition(" ")[0], {"db.system": "postgresql", "db.statement": query}):
+        with tracing.statement(query):
             return await greenlet_spawn(self._fetch, query, arguments)
 
     def _fetch(self, query: str, arguments: Sequence[object]) -> list[asyncpg.Record]:

@@ -79,11 +79,13 @@ class Spans:
         parent = None if traceparent is None else _remote(traceparent)
         return self._tracer.start_as_current_span(name, parent, SpanKind.INTERNAL, dict(attributes))
 
-    def call(self, name: str, attributes: Attributes) -> AbstractContextManager[object]:
-        """Record a block as a call to another server."""
+    def statement(self, query: str) -> AbstractContextManager[object]:
+        """Record a block as a statement that the database is asked; without its arguments."""
         if not is_instrumentation_enabled():
             return nullcontext()
-        return self._tracer.start_as_current_span(name, None, SpanKind.CLIENT, dict(attributes))
+        attributes = {"db.system": "postgresql", "db.statement": query}
+        name = query.split(maxsplit=1)[0]
+        return self._tracer.start_as_current_span(name, kind=SpanKind.CLIENT, attributes=attributes)
 
     def quiet(self) -> AbstractContextManager[object]:
         """Record nothing in a block."""

@@ -40,8 +40,8 @@ class Tracing(Protocol):
         """Record a block as a step of another process's trace, or of the current one."""
         ...
 
-    def call(self, name: str, attributes: Attributes) -> AbstractContextManager[object]:
-        """Record a block as a call to another server."""
+    def statement(self, query: str) -> AbstractContextManager[object]:
+        """Record a block as a statement that the database is asked, unless nothing asked for it."""
         ...
 
     def quiet(self) -> AbstractContextManager[object]:
@@ -109,14 +109,9 @@ def span(
     return nullcontext() if _Installed.tracing is None else _Installed.tracing.span(name, traceparent, attributes)
 
 
-def call(name: str, attributes: Attributes) -> AbstractContextManager[object]:
-    """Record a block as a call to another server; only as a part of a step, never as a trace of its own.
-
-    Args:
-        name: Of the call.
-        attributes: What is worth knowing; no contents and no secrets.
-    """
-    return nullcontext() if _Installed.tracing is None else _Installed.tracing.call(name, attributes)
+def statement(query: str) -> AbstractContextManager[object]:
+    """Record a block as a statement that the database is asked outside of what `watch` sees; without its arguments."""
+    return nullcontext() if _Installed.tracing is None else _Installed.tracing.statement(query)
 
 
 def quiet() -> AbstractContextManager[object]:

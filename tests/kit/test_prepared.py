@@ -8,7 +8,7 @@ from graphql_api.authoring.models import AccessRole, WorkflowMember
 from graphql_api.identity.models import User
 from graphql_api.kit.columns import among, columns_of, now, select_rows
 from graphql_api.kit.database import Database
-from graphql_api.kit.statements import Statement, statement_of, statements_of
+from graphql_api.kit.prepared import Prepared, prepared, prepared_together
 
 pytestmark = pytest.mark.anyio
 
@@ -43,14 +43,14 @@ class TestOne:
         assert at.tzinfo is not None
 
     async def test_is_put_into_words_once(self) -> None:
-        assert statement_of(USERS) is statement_of(USERS)
+        assert prepared(USERS) is prepared(USERS)
 
     async def test_a_value_that_is_missing_is_told_before_anything_is_sent(self, database: Database) -> None:
         with pytest.raises(KeyError, match="ids"):
             await database.rows(USERS)
 
     def test_what_it_has_no_parameter_for_is_left_out(self) -> None:
-        assert Statement(USERS).arguments({"ids": [ADA], "other": 1}) == [[ADA]]
+        assert Prepared(USERS).arguments({"ids": [ADA], "other": 1}) == [[ADA]]
 
 
 class TestSeveral:
@@ -74,7 +74,7 @@ class TestSeveral:
         assert ([row.id for row in first], [row.id for row in second]) == ([ADA], [BOB])
 
     async def test_are_put_into_words_once(self) -> None:
-        assert statements_of((USERS, NAMES)) is statements_of((USERS, NAMES))
+        assert prepared_together((USERS, NAMES)) is prepared_together((USERS, NAMES))
 
     async def test_one_alone_is_as_it_is(self, database: Database, people: None) -> None:
         (users,) = await database.rows_together([USERS], [{"ids": [BOB, ADA]}])

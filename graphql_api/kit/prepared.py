@@ -31,7 +31,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.visitors import cloned_traverse
 from sqlalchemy.types import TypeEngine
 
-MAX_STATEMENTS = 512
+MAX_PREPARED = 512
 """How many are kept; a further one takes a millisecond."""
 
 Change = Callable[[Any], Any]
@@ -43,7 +43,7 @@ _OF = "_of_"
 _DIALECT: Dialect = asyncpg.dialect(json_deserializer=orjson.loads)  # type: ignore[no-untyped-call]  # SQLAlchemy's is not typed
 
 
-class Statement:
+class Prepared:
     """A statement in the driver's words.
 
     Args:
@@ -68,11 +68,11 @@ class Statement:
         return self._rows.of(records)
 
 
-class Statements:
+class PreparedTogether:
     """Several statements as one, which gives the rows of each.
 
     Args:
-        selects: As `Statement` takes them; their rows come in no order.
+        selects: As `Prepared` takes them; their rows come in no order.
     """
 
     __slots__ = ("_parameters", "_parts", "text")
@@ -107,16 +107,16 @@ class Statements:
         ]
 
 
-@lru_cache(MAX_STATEMENTS)
-def statement_of(select: Select[Any]) -> Statement:
+@lru_cache(MAX_PREPARED)
+def prepared(select: Select[Any]) -> Prepared:
     """Give a statement in the driver's words; it is put into them once."""
-    return Statement(select)
+    return Prepared(select)
 
 
-@lru_cache(MAX_STATEMENTS)
-def statements_of(selects: tuple[Select[Any], ...]) -> Statements:
+@lru_cache(MAX_PREPARED)
+def prepared_together(selects: tuple[Select[Any], ...]) -> PreparedTogether:
     """Give several statements as one, in the driver's words; they are put into them once."""
-    return Statements(selects)
+    return PreparedTogether(selects)
 
 
 class _Rows:
