@@ -49,15 +49,9 @@ def with_role(*, is_admin: bool) -> Select[Any]:
 
 
 @cache
-def _seen(*, is_admin: bool) -> Select[Any]:
+def seen(*, is_admin: bool) -> Select[Any]:
+    """Select as `with_role` does, of the workflows whose keys the parameter `ids` has."""
     return with_role(is_admin=is_admin).where(among(_workflow.id))
-
-
-async def seen(database: Database, actor: Actor, workflow_ids: Collection[UUID]) -> dict[UUID, tuple[Any, AccessRole]]:
-    """Read workflows that somebody may see, with their role in each; the others are left out."""
-    ids = list(dict.fromkeys(workflow_ids))
-    rows = await database.rows(_seen(is_admin=actor.is_admin), user_id=actor.user_id, ids=ids)
-    return {row.id: (row, row.viewer_role) for row in rows}
 
 
 async def roles_of(session: Session, actor: Actor, workflow_ids: Sequence[UUID]) -> dict[UUID, AccessRole]:

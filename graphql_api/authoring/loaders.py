@@ -87,7 +87,11 @@ class Loaders:
         self.event_head: DataLoader[UUID, int] = DataLoader(self._event_heads, cache=False)
         self.user: DataLoader[UUID, identity.User] = rows(users.USERS, _by("id"))
         self.content: DataLoader[str, str] = self._loader(contents.load)
-        self.workflow: DataLoader[UUID, tuple[Workflow, AccessRole] | None] = DataLoader(self._workflows, cache=False)
+        self.workflow: DataLoader[UUID, tuple[Workflow, AccessRole] | None] = rows(
+            access.seen(is_admin=context.signed_in is not None and context.signed_in.is_admin),
+            lambda rows: {row.id: (row, row.viewer_role) for row in rows},
+            lambda: {"user_id": context.actor.user_id},
+        )
         self.owner: DataLoader[UUID, identity.User] = rows(_OWNERS, _by("workflow_id"))
         self.members: DataLoader[UUID, list[WorkflowMember]] = rows(_MEMBERS, _members)
         self.draft: DataLoader[UUID, Draft | None] = rows(_of(Draft), _by("id"))
@@ -126,11 +130,6 @@ class Loaders:
     async def _event_heads(self, subjects: list[UUID]) -> Sequence[int]:
         heads = await self._context.log.heads(subjects)
         return [heads.get(subject, 0) for subject in subjects]
-
-    async def _workflows(self, ids: list[UUID]) -> Sequence[tuple[Workflow, AccessRole] | None]:
-        """Read workflows with the caller's role in each; what they may not see is not there."""
-        found = await access.seen(self._context.database, self._context.actor, ids)
-        return [found.get(id_) for id_ in ids]
 
     async def _seen_users(self, session: Session, ids: list[UUID]) -> dict[UUID, identity.User]:
         """Read users whom the caller shares a workflow with, and the caller."""

@@ -56,18 +56,24 @@ class RowLoader(DataLoader[Key, Any]):
         database: Where they are.
         statement: Of columns, with the keys as its parameter `ids`; always the same object.
         read: Gives what is found by each key of the rows, which come in no order.
+        values: Gives the values of its other parameters, each time anew; may raise.
     """
 
     def __init__(
-        self, database: Database, statement: Select[Any], read: Callable[[Sequence[Any]], Mapping[Key, Any]]
+        self,
+        database: Database,
+        statement: Select[Any],
+        read: Callable[[Sequence[Any]], Mapping[Key, Any]],
+        values: Callable[[], Mapping[str, object]] = dict,
     ) -> None:
         super().__init__(self._load, cache=False)
         self.database = database
         self.statement = statement
         self.read = read
+        self.values = values
 
     async def _load(self, keys: list[Key]) -> list[Any]:
-        found = self.read(await self.database.rows(self.statement, ids=list(dict.fromkeys(keys))))
+        found = self.read(await self.database.rows(self.statement, **self.values(), ids=list(dict.fromkeys(keys))))
         return [found.get(key) for key in keys]
 
 
@@ -112,7 +118,8 @@ async def _read_together(asked: Mapping["RowLoader[Any]", dict[Any, Any]]) -> No
     loaders = list(asked)
     try:
         rows = await loaders[0].database.rows_together(
-            [loader.statement for loader in loaders], [{"ids": list(found)} for found in asked.values()]
+            [loader.statement for loader in loaders],
+            [{**loader.values(), "ids": list(found)} for loader, found in asked.items()],
         )
         for loader, own in zip(loaders, rows, strict=True):
             values = loader.read(own)

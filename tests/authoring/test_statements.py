@@ -104,7 +104,7 @@ EXACTLY = {
     "workflows(first: $n) { nodes { versions { nodes { number notes fileCount } } } }": 3,
     "workflows(first: $n) { nodes { auditLog(first: 5) { nodes { action actor { name } } } } }": 3,
     "workflows(first: $n) { nodes { events(first: 5) { nodes { __typename sequence } } eventHead } }": 3,
-    "proposals(first: $n) { nodes { status prompt workflow { name } createdBy { name } usage { totalTokens } } }": 3,
+    "proposals(first: $n) { nodes { status prompt workflow { name } createdBy { name } usage { totalTokens } } }": 2,
     "proposals(first: $n) { totalCount nodes { draft { revision fileCount } } }": 4,
 }
 """Statements of the lists that clients show, most often one for each level of the selection.
