@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+from queries import EDIT, LIST
+from report import put
 from sqlalchemy import event, text
 
 from graphql_api import app
@@ -35,7 +37,6 @@ from graphql_api.runtimes.protocol import ThreadRef
 from graphql_api.schema import schema
 from graphql_api.settings import Settings
 
-BEGIN, END = "<!-- authoring -->", "<!-- /authoring -->"
 LARGE_TABLES = ("workflows", "proposals", "events", "draft_files", "workflow_members", "audit_entries", "executions")
 
 SEED = """
@@ -72,15 +73,9 @@ INSERT INTO audit_entries (id, workflow_id, at, action, subject, details)
 ANALYZE;
 """
 
-LIST = """{ workflows(first: 50) { nodes {
-    name owner { name } latestVersion { number } draft { fileCount } } } }"""
 INBOX = """{ proposals(first: 50) { nodes {
     status prompt workflow { name } createdBy { name } usage { totalTokens } } } }"""
 LOG = """query($id: ID!) { proposal(id: $id) { events(first: 100) { nodes { __typename sequence } } } }"""
-EDIT = """mutation($id: ID!, $revision: Int!, $content: String!) {
-    editDraft(input: {
-        workflowId: $id, expectedRevision: $revision, write: [{ path: "file-1.md", content: $content }] }) {
-        draft { revision } errors { message } } }"""
 REFINE = """mutation($id: ID!) {
     refineWorkflow(input: { workflowId: $id, prompt: "Do it" }) { proposal { id } errors { message } } }"""
 APPROVE = (
@@ -247,9 +242,7 @@ def main() -> None:
         embedded_postgres.remove(home)
     print(table)
     if options.write:
-        page = options.write.read_text(encoding="utf-8")
-        head, _, rest = page.partition(BEGIN)
-        options.write.write_text(f"{head}{BEGIN}\n{table}\n{END}{rest.partition(END)[2]}", encoding="utf-8")
+        put(options.write, "authoring", table)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
 """What makes events for the whole system's benchmark, in a process of its own.
 
-`clockwork.py work URL SECONDS` is a worker whose runtime sends frames at an even rate; `clockwork.py append URL
-SUBJECT SECONDS` appends to one log at an even rate; `clockwork.py flood URL SECONDS SUBJECT...` appends to several as
-fast as it goes, and prints how many events a second those were. Each prints `ready` first.
+`work URL SECONDS` is a worker whose runtime sends frames at an even rate; `append URL SECONDS SUBJECT` appends to one
+log at an even rate; `flood URL SECONDS SUBJECT...` appends to several as fast as it goes, and prints how many events a
+second those were. Each prints `ready` first.
 """
 
 import asyncio
+import itertools
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -13,7 +14,7 @@ from dataclasses import replace
 from uuid import UUID
 
 import uvloop
-from source import stored_event
+from source import BATCH, RATE, stored_event
 
 from graphql_api import app
 from graphql_api.context import Engines
@@ -33,11 +34,11 @@ from graphql_api.runtimes.protocol import (
 )
 from graphql_api.settings import Settings
 
-RATE = 100
-"""Frames a second of one thread."""
+PAUSE_SECONDS = 0.01
+"""How often `append` writes."""
 
-BATCH, PAUSE_SECONDS = 32, 0.01
-"""What `append` writes at once, and how often."""
+WRITERS = 8
+"""How many logs `flood` writes to at the same time."""
 
 
 def _payload(sequence: int) -> NewEvent:
@@ -124,36 +125,43 @@ async def _work(engines: Engines, seconds: float) -> None:
         await asyncio.Event().wait()
 
 
-async def _append(engines: Engines, subject: UUID, seconds: float) -> None:
+async def _append(engines: Engines, seconds: float, subject: UUID) -> None:
     async with app.running(engines, with_worker=False):
         print("ready", flush=True)
-        number, due = 0, time.perf_counter()
-        end = due + seconds
-        while due < end:
-            events = [_payload(number + step) for step in range(1, BATCH + 1)]
-            async with engines.database.transaction() as session:
-                await engines.log.append(session, subject, events)
-            number, due = number + BATCH, due + PAUSE_SECONDS
+        due = time.perf_counter()
+        until = due + seconds
+        for number in itertools.count(1, BATCH):
+            if due > until:
+                return
+            await _append_batch(engines, subject, number)
+            due += PAUSE_SECONDS
             await asyncio.sleep(max(0.0, due - time.perf_counter()))
 
 
 async def _flood(engines: Engines, seconds: float, subjects: list[UUID]) -> None:
-    counts: list[int] = []
+    batches = 0
 
-    async def write(subject: UUID, until: float) -> None:
-        number = 0
-        while time.perf_counter() < until:
-            events = [_payload(number + step) for step in range(1, BATCH + 1)]
-            async with engines.database.transaction() as session:
-                await engines.log.append(session, subject, events)
-            number += BATCH
-        counts.append(number)
+    async def write(subjects: list[UUID], until: float) -> None:
+        nonlocal batches
+        for number in itertools.count(1, BATCH):
+            for subject in subjects:
+                if time.perf_counter() > until:
+                    return
+                await _append_batch(engines, subject, number)
+                batches += 1
 
     async with app.running(engines, with_worker=False):
         print("ready", flush=True)
         began = time.perf_counter()
-        await asyncio.gather(*(write(subject, began + seconds) for subject in subjects))
-        print(sum(counts) / (time.perf_counter() - began))
+        shares = [subjects[writer::WRITERS] for writer in range(min(WRITERS, len(subjects)))]
+        await asyncio.gather(*(write(share, began + seconds) for share in shares))
+        print(batches * BATCH / (time.perf_counter() - began), flush=True)
+
+
+async def _append_batch(engines: Engines, subject: UUID, number: int) -> None:
+    events = [_payload(number + step) for step in range(BATCH)]
+    async with engines.database.transaction() as session:
+        await engines.log.append(session, subject, events)
 
 
 def main() -> None:
@@ -163,10 +171,6 @@ def main() -> None:
     if what == "work":
         uvloop.run(_work(engines, float(rest[0])))
     elif what == "append":
-        uvloop.run(_append(engines, UUID(rest[0]), float(rest[1])))
+        uvloop.run(_append(engines, float(rest[0]), UUID(rest[1])))
     else:
         uvloop.run(_flood(engines, float(rest[0]), [UUID(each) for each in rest[1:]]))
-
-
-if __name__ == "__main__":
-    main()

@@ -25,11 +25,11 @@ from typing import Any
 
 import httpx
 import psutil
+from report import put
 from websockets.sync.client import ClientConnection, connect
 
 from graphql_api.kit import embedded_postgres
 
-BEGIN, END = "<!-- graphiql -->", "<!-- /graphiql -->"
 ORCHESTRATOR = Path(sys.executable).parent / "orchestrator"
 START_SECONDS = 60
 QUIET_PERCENT = 15
@@ -248,10 +248,7 @@ def main() -> None:
     for address in addresses:
         print(f"{address}\n\n{table(visits[address])}\n")
     if options.write is not None:
-        page = options.write.read_text(encoding="utf-8")
-        head, _, rest = page.partition(BEGIN)
-        _, _, tail = rest.partition(END)
-        options.write.write_text(f"{head}{BEGIN}\n{table(visits[addresses[0]])}\n{END}{tail}", encoding="utf-8")
+        put(options.write, "graphiql", table(visits[addresses[0]]))
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 import psutil
+from report import put
 from sqlmodel import func, select
 from uvicorn.loops.auto import auto_loop_factory
 
@@ -40,7 +41,6 @@ from graphql_api.runtimes.protocol import AgentRuntime, Frame, ThreadRef
 from graphql_api.runtimes.worker import Worker
 from graphql_api.settings import Settings
 
-BEGIN, END = "<!-- ingest -->", "<!-- /ingest -->"
 FRAMES_A_SECOND = 100
 PIECES = 98
 WARM_UP = 0.3
@@ -204,10 +204,7 @@ def main() -> None:
     table = "\n".join((heading, "", columns, "|---|---:|---:|---:|---:|---:|---:|", *rows))
     print(f"\n{table}")
     if options.write is not None:
-        text = options.write.read_text(encoding="utf-8")
-        head, _, rest = text.partition(BEGIN)
-        _, _, tail = rest.partition(END)
-        options.write.write_text(f"{head}{BEGIN}\n{table}\n{END}{tail}", encoding="utf-8")
+        put(options.write, "ingest", table)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Runs `orchestrator` under a profiler: `profiled.py FILE serve …`.
+"""Runs `orchestrator` under a profiler: `FILE serve …`.
 
 SIGUSR1 starts the profiler, SIGUSR2 ends it and writes the file, so that starting up is no part of it.
 """
@@ -7,9 +7,11 @@ import cProfile
 import signal
 import sys
 
-from graphql_api.cli import main
+from graphql_api import cli
 
-if __name__ == "__main__":
+
+def main() -> None:
+    """Run the command line."""
     profiler, file = cProfile.Profile(), sys.argv.pop(1)
 
     def begin(*_signal: object) -> None:
@@ -23,4 +25,4 @@ if __name__ == "__main__":
 
     signal.signal(signal.SIGUSR1, begin)
     signal.signal(signal.SIGUSR2, end)
-    main()
+    cli.main()

@@ -1,4 +1,4 @@
-"""The servers in Python that queries are compared with: `query_servers.py stock|bare USER`; prints its port.
+"""The servers in Python that queries are compared with: `query_servers.py strawberry|starlette USER`; prints its port.
 
 Both read the tables of `DATABASE_URL` as the user of that id, whoever the caller is.
 """
@@ -245,7 +245,7 @@ def bare(url: str, user_id: UUID) -> ASGIApp:
     )
 
 
-_SERVERS: dict[str, Callable[[str, UUID], ASGIApp]] = {"stock": stock, "bare": bare}
+_SERVERS: dict[str, Callable[[str, UUID], ASGIApp]] = {"strawberry": stock, "starlette": bare}
 
 
 def serve(application: ASGIApp) -> None:

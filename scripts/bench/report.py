@@ -1,111 +1,110 @@
-"""What was measured, as a table and a picture."""
+"""What was measured, as tables and pictures, and where they stand in the documentation."""
 
 import os
 import platform
+import shutil
+import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 
-BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
-
-_NAMES = {
+NAMES = {
     "product": "this product",
+    "whole": "this product, from PostgreSQL and signed in",
     "product-asgi": "this product, plain ASGI sends",
     "strawberry": "Strawberry",
-    "relay": "Starlette, no GraphQL",
+    "starlette": "Starlette, no GraphQL",
+    "same": "Strawberry, the same use case",
     "ws": "ws, no GraphQL (Node)",
     "graphql-ws": "graphql-ws, graphql-js (Node)",
     "yoga": "GraphQL Yoga (Node)",
 }
-_BAR, _ROW, _LEFT, _WIDTH = 14, 18, 260, 860
+"""What servers are called in tables and pictures."""
 
-Bar = tuple[str, float, bool]
-"""A name, a length, and whether it is this product's."""
+OURS = ("product", "whole", "product-asgi")
+_BAR, _ROW, _LEFT, _WIDTH = 14, 18, 280, 860
+
+Bar = tuple[str, float]
+"""Whose it is, see NAMES, and how long."""
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    """One case of one server.
+class Report:
+    """What one part has measured.
 
     Attributes:
-        case: What was measured.
-        unit: Of the figure.
-        peer: Name of the server.
-        figure: Median of all rounds.
-        ratios: How many times as good as Strawberry, in each round, in order.
-        ahead: How many times as good as this server the product is, the median of the rounds.
-        target: What that has to be; None when it is there to look at.
+        name: Of the part, and of its place in performance.md.
+        tables: The lines of each.
+        pictures: Each as an SVG, by the name of its file.
+        skipped: What was left out, and why.
     """
 
-    case: str
-    unit: str
-    peer: str
-    figure: float
-    ratios: tuple[float, ...]
-    ahead: float | None = None
-    target: float | None = None
+    name: str
+    tables: Sequence[Sequence[str]]
+    pictures: Mapping[str, str] = field(default_factory=dict)
+    skipped: Sequence[str] = ()
 
-    @property
-    def ratio(self) -> float | None:
-        """The median ratio; None when Strawberry was not measured."""
-        return median(self.ratios) if self.ratios else None
+    def text(self, heading: str) -> str:
+        """Put everything together."""
+        return "\n\n".join([heading, *self.skipped, *("\n".join(table) for table in self.tables)])
 
-
-def write_report(
-    docs: Path | None, results: Sequence[Result], *, rounds: int, seconds: float, command: Sequence[str]
-) -> None:
-    """Print the table; with a directory, write it between its markers in performance.md, and the picture beside it."""
-    text = "\n".join([*_conditions(rounds, seconds, command), "", *_table(results)])
-    print(text)
-    if docs is None:
-        return
-    page = docs / "performance.md"
-    before, rest = page.read_text(encoding="utf-8").split(BEGIN)
-    _, after = rest.split(END)
-    page.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
-    (docs / "images").mkdir(exist_ok=True)
-    (docs / "images" / "subscriptions.svg").write_text(_picture(results), encoding="utf-8")
+    def write(self, docs: Path, heading: str) -> None:
+        """Write the tables into performance.md, and the pictures beside it."""
+        put(docs / "performance.md", self.name, self.text(heading))
+        (docs / "images").mkdir(exist_ok=True)
+        for file, drawn in self.pictures.items():
+            (docs / "images" / file).write_text(drawn, encoding="utf-8")
 
 
-def _conditions(rounds: int, seconds: float, command: Sequence[str]) -> list[str]:
-    versions = ", ".join(
-        f"{name} {version(name)}" for name in ("strawberry-graphql", "graphql-core", "uvicorn", "uvloop")
+def put(page: Path, name: str, text: str) -> None:
+    """Replace what stands between the markers of a name in a Markdown file."""
+    begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+    head, found, rest = page.read_text(encoding="utf-8").partition(begin)
+    _, ended, tail = rest.partition(end)
+    if not (found and ended):
+        raise SystemExit(f"{page} has no {begin} and {end}")
+    page.write_text(f"{head}{begin}\n{text}\n{end}{tail}", encoding="utf-8")
+
+
+def made(command: Sequence[str], rounds: int, seconds: float) -> str:
+    """Tell how figures were made, and on what."""
+    words = " ".join(["scripts/bench/run", *command])
+    packages = ("strawberry-graphql", "graphql-core", "uvicorn", "uvloop")
+    versions = [f"Python {platform.python_version()}", *(f"{name} {version(name)}" for name in packages)]
+    if node := shutil.which("node"):
+        told = subprocess.run([node, "--version"], check=False, capture_output=True, text=True).stdout
+        versions.append(f"Node {told.strip().removeprefix('v')}")
+    often = "1 round" if rounds == 1 else f"{rounds} rounds"
+    return (
+        f"Made by `{words}`: {often} of {seconds:g} s, {', '.join(versions)}, PostgreSQL 18 embedded, durable commits, "
+        f"{os.cpu_count()} cores for everything; medians (lowest to highest)."
     )
-    words = "".join(f" {word}" for word in command)
-    machine = f"Python {platform.python_version()}, {versions}, {os.cpu_count()} cores"
-    return [f"Made by `scripts/bench/run{words}`: {rounds} rounds of {seconds:g} s, {machine}."]
 
 
-def _table(results: Sequence[Result]) -> list[str]:
-    cases = list(dict.fromkeys(result.case for result in results))
-    lines = []
-    for case in cases:
-        of_case = [result for result in results if result.case == case]
-        lines += [
-            f"| {case} | times as good as Strawberry (lowest to highest) | {of_case[0].unit} | ours beside it |",
-            "|---|---|---|---|",
-        ]
-        lines += [
-            f"| {_NAMES[each.peer]} | {_ratio(each)} | {_figure(each.figure)} | {_ahead(each)} |" for each in of_case
-        ]
-        lines.append("")
-    return lines[:-1]
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[int] = ()) -> list[str]:
+    """Write the lines of a table.
+
+    Args:
+        heads: Of its columns.
+        rows: Cells of each row.
+        numbers: Columns that are set to the right.
+    """
+    rule = "|".join("---:" if column in numbers else "---" for column in range(len(heads)))
+    return [f"| {' | '.join(heads)} |", f"|{rule}|", *(f"| {' | '.join(row)} |" for row in rows)]
 
 
-def _ratio(result: Result) -> str:
-    if result.ratio is None:
-        return "not measured"
-    return f"**{result.ratio:.1f}** ({result.ratios[0]:.1f} to {result.ratios[-1]:.1f})"
+def spread(figures: Sequence[float], unit: str = "", digits: int = 2) -> str:
+    """Write the median of figures, with the lowest and the highest."""
+    low, middle, high = (f"{each:,.{digits}f}" for each in (min(figures), median(figures), max(figures)))
+    return f"**{middle}**{unit and ' '}{unit} ({low} to {high})"
 
 
-def _ahead(result: Result) -> str:
-    if result.ahead is None:
-        return ""
-    shown = f"{result.ahead:.1f} times as good"
-    return shown if result.target is None else f"{shown}; {verdict(result.ahead, at_least=result.target)}"
+def number(figure: float) -> str:
+    """Write a figure with digits that say something."""
+    return f"{figure:,.0f}" if figure >= 100 else f"{figure:.1f}" if figure >= 1 else f"{figure:.2f}"  # noqa: PLR2004 - see above
 
 
 def verdict(figure: float, *, at_least: float | None = None, at_most: float | None = None) -> str:
@@ -121,31 +120,18 @@ def _bound(bound: float) -> str:
     return f"{bound:,.0f}" if bound >= 100 else f"{bound:.2g}"  # noqa: PLR2004 - digits that say something
 
 
-def _figure(figure: float) -> str:
-    return f"{figure:,.0f}" if figure >= 100 else f"{figure:.1f}" if figure >= 1 else f"{figure:.2f}"  # noqa: PLR2004 - digits that say something
-
-
-def _picture(results: Sequence[Result]) -> str:
-    """Draw the ratios of the rates as bars."""
-    groups: dict[str, list[Bar]] = {}
-    for each in results:
-        if each.unit == "events/s" and each.ratio:
-            groups.setdefault(each.case, []).append((_NAMES[each.peer], each.ratio, each.peer.startswith("product")))
-    return picture("Deliveries a second, as a multiple of Strawberry", groups)
-
-
 def picture(title: str, groups: Mapping[str, Sequence[Bar]]) -> str:
     """Draw groups of bars as an SVG."""
-    greatest = max((length for bars in groups.values() for _, length, _ in bars), default=1)
+    greatest = max((length for bars in groups.values() for _, length in bars), default=1)
     parts, y = [], 10
     for group, bars in groups.items():
         y += 26
         parts.append(f'<text x="10" y="{y}" font-weight="bold">{escape(group)}</text>')
         y += 10
-        for name, length, is_ours in bars:
+        for name, length in bars:
             width = length / greatest * (_WIDTH - _LEFT - 60)
-            colour = "#0b7285" if is_ours else "#adb5bd"
-            parts.append(f'<text x="{_LEFT - 8}" y="{y + 11}" text-anchor="end">{escape(name)}</text>')
+            colour = "#0b7285" if name in OURS else "#adb5bd"
+            parts.append(f'<text x="{_LEFT - 8}" y="{y + 11}" text-anchor="end">{escape(NAMES[name])}</text>')
             parts.append(f'<rect x="{_LEFT}" y="{y}" width="{width:.1f}" height="{_BAR}" fill="{colour}"/>')
             parts.append(f'<text x="{_LEFT + width + 6:.1f}" y="{y + 11}">{length:.3g}</text>')
             y += _ROW

@@ -1,4 +1,4 @@
-"""The servers in Python that are compared: `servers.py product|strawberry|relay`; prints its port."""
+"""The servers in Python that are compared: `servers.py product|product-asgi|strawberry|starlette`; prints its port."""
 
 import socket
 import sys
@@ -21,7 +21,7 @@ from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 from graphql_api.authoring.types.proposal_events import PROPOSAL_EVENTS, ProposalEvent, proposal_event
 from graphql_api.context import Engines
 from graphql_api.events.records import StoredEvent
-from graphql_api.kit import collector
+from graphql_api.kit import collector, logs
 from graphql_api.kit.admission import Admission
 from graphql_api.kit.batches import Batched
 from graphql_api.kit.bounds import Caller
@@ -138,12 +138,14 @@ _SERVERS: dict[str, tuple[Callable[[], ASGIApp], Any]] = {
     "product": (product, BatchingProtocol),
     "product-asgi": (product, "websockets-sansio"),
     "strawberry": (stock, "websockets-sansio"),
-    "relay": (relay, "websockets-sansio"),
+    "starlette": (relay, "websockets-sansio"),
 }
 
 
 def main() -> None:
     """Serve until the process is ended."""
+    # Some complain of each client that goes while they send.
+    logs.configure("critical", is_json=True)
     make, protocol = _SERVERS[sys.argv[1]]
     listening = socket.create_server(("127.0.0.1", 0), backlog=2048)
     config = uvicorn.Config(make(), ws=protocol, ws_per_message_deflate=False, log_level="error", lifespan="off")

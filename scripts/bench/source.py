@@ -19,7 +19,13 @@ from graphql_api.events.records import StoredEvent
 Made = TypeVar("Made")
 
 _BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
-_BATCH, _WINDOW = 32, 1024
+BATCH = 32
+"""How many are made at once."""
+
+_WINDOW = 1024
+RATE = 100
+"""Events a second of a thread that a runtime runs; see clockwork.py."""
+
 _PACE_SECONDS = 0.05
 _SLOTS = 100
 """Logs with an even rate have their turns one after the other."""
@@ -93,7 +99,7 @@ class Topic(Generic[Made]):
             self._made.popleft()
             self._first += 1
         following = self._first + len(self._made)
-        self._made.extend(self._make(stored_event(self._subject, following + step)) for step in range(_BATCH))
+        self._made.extend(self._make(stored_event(self._subject, following + step)) for step in range(BATCH))
 
 
 class Topics(Generic[Made]):

@@ -4,10 +4,11 @@
  *
  *   wsload --port 8000 --pid 123 --query query.graphql --connections 100 [--distinct | --idle] --warm 0.5 --seconds 2
  *
- * --distinct gives each connection a log of its own, --log the id of one log to all; --token signs in; --idle subscribes
- * to logs that send one event and no more, and ends once everybody has it; --paced gives each connection a log whose
- * events come at an even rate and are named after the moment at which they were sent, and measures how long they took.
- * Prints one JSON object. Linux only: epoll, /proc.
+ * --distinct gives each connection a log of its own; --logs names a file with the id of a log in each line, and each
+ * connection follows the one of its own number; --token signs in; --idle subscribes to logs that send one event and no
+ * more, and ends once everybody has it; --paced gives each connection a log whose events come at an even rate and are
+ * named after the moment at which they were sent, and measures how long they took.
+ * Says when all have subscribed, is warm that long after the next event, and then prints one JSON object. Linux only: epoll, /proc.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -25,7 +26,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MAX_OPENING = 64, READ_BYTES = 1 << 18, HEAD_BYTES = 512,
+enum { MAX_OPENING = 64, MAX_LOGS = 4096, READ_BYTES = 1 << 18, HEAD_BYTES = 512,
        MAX_LATENCIES = 1 << 20, MAX_EVENTS = 128, GIVE_UP_SECONDS = 30 };
 enum opcode { OP_TEXT = 1, OP_CLOSE = 8, OP_PING = 9, OP_PONG = 10 };
 enum state { SHAKING_HANDS, WAITING_FOR_ACK, SUBSCRIBED, RUNNING };
@@ -34,7 +35,7 @@ struct options {
     int port, pid, connections;
     bool distinct, idle, paced;
     double warm, seconds;
-    const char *query_file, *log, *token;
+    const char *query_file, *logs_file, *token;
 };
 
 struct connection {
@@ -53,9 +54,11 @@ struct connection {
 
 static struct options options = {.port = 8000, .connections = 1, .warm = 0.5, .seconds = 2};
 static char *query_json;
+static char **logs; /* as the file has them; NULL without one */
+static int log_count;
 static int opening, running;
 static bool measuring;
-static uint64_t messages, bytes;
+static uint64_t messages, bytes, all_messages;
 static double latencies[MAX_LATENCIES]; /* in microseconds */
 static size_t latency_count;
 
@@ -111,6 +114,15 @@ static char *read_as_json(const char *path) {
     return json;
 }
 
+static void read_logs(void) {
+    FILE *file = fopen(options.logs_file, "r");
+    if (!file) die("the logs can't be read");
+    logs = calloc(MAX_LOGS, sizeof *logs);
+    while (log_count < MAX_LOGS && fscanf(file, "%63ms", &logs[log_count]) == 1) log_count++;
+    fclose(file);
+    if (!log_count) die("there are no logs");
+}
+
 static void send_all(int fd, const unsigned char *data, size_t length) {
     for (size_t sent = 0; sent < length;) {
         ssize_t count = write(fd, data + sent, length - sent);
@@ -148,7 +160,7 @@ static void subscribe(struct connection *c) {
     int length = snprintf(message, sizeof message,
                           "{\"id\":\"7d9f0c1e-%d\",\"type\":\"subscribe\",\"payload\":{\"query\":\"%s\",\"variables\":"
                           "{\"proposalId\":\"%s\"},\"operationName\":\"Run\"}}",
-                          c->index, query_json, options.log ? options.log : log);
+                          c->index, query_json, logs ? logs[c->index % log_count] : log);
     send_frame(c->fd, OP_TEXT, message, (size_t)length);
     c->state = SUBSCRIBED;
 }
@@ -197,6 +209,7 @@ static void on_message(struct connection *c, uint64_t length) {
         opening--;
     }
     c->messages++;
+    all_messages++;
     if (measuring) {
         messages++;
         bytes += length;
@@ -294,20 +307,22 @@ static void read_options(int count, char **words) {
         else if (!strcmp(name, "--warm")) options.warm = atof(words[++i]);
         else if (!strcmp(name, "--seconds")) options.seconds = atof(words[++i]);
         else if (!strcmp(name, "--query")) options.query_file = words[++i];
-        else if (!strcmp(name, "--log")) options.log = words[++i];
+        else if (!strcmp(name, "--logs")) options.logs_file = words[++i];
         else if (!strcmp(name, "--token")) options.token = words[++i];
         else die("an option is unknown");
     }
     if (!options.query_file || !options.pid) die("--query and --pid are needed");
     query_json = read_as_json(options.query_file);
+    if (options.logs_file) read_logs();
 }
 
 int main(int count, char **words) {
     read_options(count, words);
     struct connection *connections = calloc((size_t)options.connections, sizeof *connections);
     int epoll = epoll_create1(0), opened = 0;
+    uint64_t first_messages = 0;
     long memory_before = server_memory();
-    double began = now(), subscribed = 0, measured = 0, cpu = server_cpu(), subscribe_cpu = 0;
+    double began = now(), subscribed = 0, flowing = 0, measured = 0, cpu = server_cpu(), subscribe_cpu = 0;
     for (bool done = false; !done;) {
         while (opened < options.connections && opening < MAX_OPENING) {
             open_connection(&connections[opened], opened, epoll);
@@ -320,10 +335,15 @@ int main(int count, char **words) {
         if (!subscribed && running == options.connections) {
             subscribed = moment;
             subscribe_cpu = server_cpu() - cpu;
+            first_messages = all_messages;
+            puts("all have subscribed");
+            fflush(stdout);
             done = options.idle;
         }
         if (!subscribed && moment - began > GIVE_UP_SECONDS) die("not all subscriptions began");
-        if (subscribed && !measuring && moment >= subscribed + options.warm) {
+        if (subscribed && !flowing && all_messages > first_messages) flowing = moment;
+        if (subscribed && !flowing && moment - subscribed > GIVE_UP_SECONDS) die("no events come");
+        if (flowing && !measuring && moment >= flowing + options.warm) {
             measuring = true;
             measured = moment;
             cpu = server_cpu();

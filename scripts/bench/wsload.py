@@ -16,7 +16,7 @@ from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
 _SENT = re.compile(r'"(?:toolCallId|messageId)":"(\d+)"')
-_OPENING = 64
+_OPENING, _GIVE_UP_SECONDS = 64, 30
 
 
 class Load:
@@ -25,16 +25,19 @@ class Load:
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
         self.query = Path(options.query).read_text(encoding="utf-8")
+        self.logs = Path(options.logs).read_text(encoding="utf-8").split() if options.logs else []
         self.running, self.counts = 0, [0] * options.connections
         self.bytes, self.latencies, self.is_measuring = 0, list[float](), False
-        self.opening, self.begun = asyncio.Semaphore(_OPENING), asyncio.Event()
+        self.opening, self.begun, self.flowing = asyncio.Semaphore(_OPENING), asyncio.Event(), asyncio.Event()
 
     def log(self, index: int) -> str:
         """Name the log that a connection follows; see source.py."""
         options = self.options
         own = index if options.distinct or options.idle or options.paced else 0
         expected = 9999999 if options.idle else options.connections
-        return options.log or f"{expected:07}{int(options.paced)}-0000-4000-8000-{own:012}"
+        if self.logs:
+            return self.logs[index % len(self.logs)]
+        return f"{expected:07}{int(options.paced)}-0000-4000-8000-{own:012}"
 
     async def follow(self, index: int) -> None:
         """Subscribe, and count."""
@@ -52,6 +55,7 @@ class Load:
         if self.running == self.options.connections:
             self.begun.set()
         async for message in connection:
+            self.flowing.set()
             if self.is_measuring:
                 self.counts[index] += 1
                 self.bytes += len(message)
@@ -64,8 +68,12 @@ class Load:
         memory, began, cpu = server.memory_info().rss, time.monotonic(), _cpu(server)
         following = [asyncio.create_task(self.follow(index)) for index in range(options.connections)]
         await self.begun.wait()
+        print("all have subscribed", flush=True)
         measured = {"subscribe_seconds": time.monotonic() - began, "subscribe_cpu": _cpu(server) - cpu}
         if not options.idle:
+            self.flowing.clear()
+            async with asyncio.timeout(_GIVE_UP_SECONDS):
+                await self.flowing.wait()
             await asyncio.sleep(options.warm)
             self.is_measuring, began, cpu = True, time.monotonic(), _cpu(server)
             await asyncio.sleep(options.seconds)
@@ -100,7 +108,7 @@ def main() -> None:
     for name in ("warm", "seconds"):
         parser.add_argument(f"--{name}", type=float, required=True)
     parser.add_argument("--query", required=True)
-    for name in ("log", "token"):
+    for name in ("logs", "token"):
         parser.add_argument(f"--{name}", default="")
     for name in ("distinct", "idle", "paced"):
         parser.add_argument(f"--{name}", action="store_true")
