@@ -47,5 +47,6 @@ def stock(url: str, secret: str) -> ASGIApp:
     )
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Serve until the process is ended."""
     serve(stock(os.environ["DATABASE_URL"], os.environ["JWT_SECRET"]))

@@ -16,7 +16,7 @@ import asyncpg
 import httpx
 import orjson
 import psutil
-from running import HERE, Nursery, Peer, Running, Skips, load_generator, node_peers, started
+from running import HERE, Nursery, Peer, Running, Skips, load_generator, node_peers, port_of, started
 from source import stored_event
 from sqlalchemy import make_url
 
@@ -107,7 +107,7 @@ class Site:
         editor: Who edits others, so that what is listed stays as it is, and owns proposals.
         unedited: Global ids of workflows whose draft nobody has edited yet.
         postmaster: Of PostgreSQL's processes the first.
-        product: Runs the product, and what makes events for it.
+        product: Runs the product, what makes events for it, and what shares its use cases.
         servers: Runs the servers of subscriptions.
         wsload: What subscribes.
         httpload: What asks over HTTP.
@@ -165,9 +165,14 @@ class Site:
         return [
             peer("strawberry", "query_servers.py", "strawberry", user),
             peer("starlette", "query_servers.py", "starlette", user),
-            peer("same", "own_use_cases.py"),
+            Peer("same", self._same_use_cases),
             *node_peers({"yoga": "queries.mjs"}, skips, words=(user,), settings=settings),
         ]
+
+    @contextmanager
+    def _same_use_cases(self) -> Iterator[Running]:
+        with self.product.running("own_use_cases", settings=self._settings) as (pid, said):
+            yield Running(port_of(said), pid)
 
     @property
     def _settings(self) -> Mapping[str, str]:
@@ -226,7 +231,8 @@ def opened(edited: int) -> Iterator[Site]:
         directory = Path(name)
         home = directory / "home"
         # They import what they need while the database is made.
-        product = stack.enter_context(Nursery("graphql_api.cli.serving", "clockwork", directory=directory))
+        modules = ("graphql_api.cli.serving", "clockwork", "own_use_cases")
+        product = stack.enter_context(Nursery(*modules, directory=directory))
         servers = stack.enter_context(Nursery("servers", directory=directory))
         generators = [load_generator(directory, generator) for generator in ("wsload", "httpload")]
         try:

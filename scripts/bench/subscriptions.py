@@ -128,6 +128,7 @@ class Subscriptions:
         self._site = site
         self._skips = Skips()
         self._figures: Figures = {}
+        self._seen: dict[str, list[Any]] = {}
         python = [Peer(name, partial(delivering, site.servers, name)) for name in ("product-asgi", BASE, "starlette")]
         files = {name: f"{name}.mjs" for name in ("ws", "graphql-ws", "yoga")}
         self._peers = [
@@ -139,37 +140,41 @@ class Subscriptions:
 
     def measure(self, seconds: float) -> None:
         """Measure each case in each server once, each in a process of its own."""
-        if not self._figures:
-            self._check_equality()
-        for each in dict.fromkeys(case.load for case in CASES):
-            # The way through the database is measured by the whole system where events come at an even rate.
-            peers = [peer for peer in self._peers if peer.name != WHOLE or each is not PACED]
+        loads = list(dict.fromkeys(case.load for case in CASES))
+        turns = [(each, [peer for peer in self._peers if peer.name != WHOLE]) for each in loads]
+        # PostgreSQL is busy for a while after it was flooded. How long events take through it is for the whole system.
+        turns += [(each, [peer for peer in self._peers if peer.name == WHOLE]) for each in loads if each != PACED]
+        for each, peers in turns:
             with ExitStack() as stack:
-                for name, server in all_started(stack, peers, self._skips).items():
-                    try:
-                        measured = subscribe(self._site, server, each, seconds, is_whole=name == WHOLE)
-                    except Skipped as reason:
-                        self._skips.note(f"{name}, {' '.join(map(str, each.options))}", reason)
-                        continue
-                    for case in CASES:
-                        if case.load == each:
-                            self._figures.setdefault((case.name, name), []).append(case.figure(measured))
+                servers = all_started(stack, peers, self._skips)
+                self._check_equality(servers)
+                for name, server in servers.items():
+                    self._measure_one(each, name, server, seconds)
 
-    def _check_equality(self) -> None:
-        """Leave out what does not start; stop when two send different things, since that would be no comparison."""
-        (proposal,) = self._site.logs([CHECKED_LOG], events=COMPARED_MESSAGES)
-        expected: list[Any] = []
-        with ExitStack() as stack:
-            servers = all_started(stack, self._peers, self._skips)
-            for name, server in servers.items():
-                log, token = (proposal, token_of(self._site.editor)) if name == WHOLE else (str(CHECKED_LOG), "")
-                payloads = asyncio.run(first_payloads(server.port, log, token))
-                expected = expected or payloads
-                if payloads != expected:
-                    different = next(pair for pair in zip(expected, payloads, strict=True) if pair[0] != pair[1])
-                    sys.exit(f"{NAMES[name]} sends something else: {different[1]} instead of {different[0]}")
-        self._peers = [peer for peer in self._peers if peer.name in servers]
-        print(f"All send the same: {', '.join(servers)}.", flush=True)
+    def _measure_one(self, subscribers: Load, name: str, server: Running, seconds: float) -> None:
+        try:
+            measured = subscribe(self._site, server, subscribers, seconds, is_whole=name == WHOLE)
+        except Skipped as reason:
+            self._skips.note(f"{name}, {' '.join(map(str, subscribers.options))}", reason)
+            return
+        for case in CASES:
+            if case.load == subscribers:
+                self._figures.setdefault((case.name, name), []).append(case.figure(measured))
+
+    def _check_equality(self, servers: Mapping[str, Running]) -> None:
+        """Stop when a server that was not looked at yet sends something else, since that would be no comparison."""
+        unseen = [name for name in servers if name not in self._seen]
+        for name in unseen:
+            log, token = str(CHECKED_LOG), ""
+            if name == WHOLE:
+                (log,), token = self._site.logs([CHECKED_LOG], events=COMPARED_MESSAGES), token_of(self._site.editor)
+            self._seen[name] = asyncio.run(first_payloads(servers[name].port, log, token))
+            expected = next(iter(self._seen.values()))
+            if self._seen[name] != expected:
+                different = next(pair for pair in zip(expected, self._seen[name], strict=True) if pair[0] != pair[1])
+                sys.exit(f"{NAMES[name]} sends something else: {different[1]} instead of {different[0]}")
+        if unseen:
+            print(f"All send the same: {', '.join(self._seen)}.", flush=True)
 
     def report(self) -> Report:
         """Write down what was measured."""

@@ -86,7 +86,7 @@ static double server_cpu(void) {
     return (double)(user + kernel) / (double)sysconf(_SC_CLK_TCK);
 }
 
-/* Kilobytes of memory that the server holds. */
+/* Kilobytes of memory that the server holds, without what it has of files: its own code, most of all. */
 static long server_memory(void) {
     char path[64], line[256];
     long kilobytes = 0;
@@ -94,7 +94,7 @@ static long server_memory(void) {
     FILE *file = fopen(path, "r");
     if (!file) die("the server is gone");
     while (fgets(line, sizeof line, file))
-        if (sscanf(line, "VmRSS: %ld", &kilobytes) == 1) break;
+        if (sscanf(line, "RssAnon: %ld", &kilobytes) == 1) break;
     fclose(file);
     return kilobytes;
 }
