@@ -22,6 +22,9 @@ import psutil
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 END_SECONDS = 30
+NODE_WARM_SECONDS = 0.4
+"""Node compiles what it runs often."""
+
 INSTALL_NODE = "Debian, Ubuntu: apt install nodejs npm; macOS: brew install node"
 
 
@@ -31,10 +34,17 @@ class Skipped(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A server that answers."""
+    """A server that answers.
+
+    Attributes:
+        port: Where.
+        pid: Of its process.
+        warm: How many seconds it takes to get warm, at least.
+    """
 
     port: int
     pid: int
+    warm: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,12 +151,15 @@ class Nursery:
 
 
 @contextmanager
-def started(command: Sequence[object], settings: Mapping[str, str] | None = None) -> Iterator[Running]:
+def started(
+    command: Sequence[object], settings: Mapping[str, str] | None = None, warm: float = 0.0
+) -> Iterator[Running]:
     """Run a server that prints its port.
 
     Args:
         command: That runs it.
         settings: Variables beside those of the environment.
+        warm: How many seconds it takes to get warm, at least.
 
     Raises:
         Skipped: When it does not start.
@@ -157,7 +170,7 @@ def started(command: Sequence[object], settings: Mapping[str, str] | None = None
         words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment, text=True
     ) as process:
         try:
-            yield Running(port_of(process.stdout.readline() if process.stdout else ""), process.pid)
+            yield Running(port_of(process.stdout.readline() if process.stdout else ""), process.pid, warm)
         finally:
             process.kill()
 
@@ -206,7 +219,7 @@ def node_peers(
         return []
 
     def peer(name: str, file: str) -> Peer:
-        return Peer(name, lambda: started((node, HERE / "peers" / file, *words), settings))
+        return Peer(name, lambda: started((node, HERE / "peers" / file, *words), settings, NODE_WARM_SECONDS))
 
     return [peer(name, file) for name, file in files.items()]
 
@@ -261,7 +274,17 @@ def load(
     Raises:
         Skipped: When it could not measure.
     """
-    words = ["--port", server.port, "--pid", server.pid, *options, "--warm", warm, "--seconds", seconds]
+    words = [
+        "--port",
+        server.port,
+        "--pid",
+        server.pid,
+        *options,
+        "--warm",
+        max(warm, server.warm),
+        "--seconds",
+        seconds,
+    ]
     command = [*generator, *map(str, words)]
     with (
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process,

@@ -180,17 +180,18 @@ class Subscriptions:
         """Write down what was measured."""
         names = [peer.name for peer in self._peers]
         tables = [case_table(case, self._figures, names) for case in CASES]
-        drawn = picture("Deliveries a second, as a multiple of Strawberry", self._bars(names))
-        return Report("subscriptions", tables, {"subscriptions.svg": drawn}, self._skips.lines)
+        title = "Deliveries a second, and for the same CPU time, as a multiple of Strawberry"
+        return Report("subscriptions", tables, {"subscriptions.svg": picture(title, self._bars())}, self._skips.lines)
 
-    def _bars(self, names: Sequence[str]) -> dict[str, list[tuple[str, float]]]:
-        return {
-            case.name: [
-                (name, median(ratios)) for name in names if (ratios := compared(case, self._figures, name, BASE))
-            ]
-            for case in CASES
-            if case.measure == "rate"
-        }
+    def _bars(self) -> dict[str, list[tuple[str, float]]]:
+        """Compare what each delivers; how much another process appends in a second says nothing of a server."""
+        bars: dict[str, list[tuple[str, float]]] = {}
+        for case in CASES:
+            names = [peer.name for peer in self._peers if case.measure == "cpu" or peer.name != WHOLE]
+            compares = [(name, compared(case, self._figures, name, BASE)) for name in names]
+            if case.measure in {"rate", "cpu"}:
+                bars[case.name] = [(name, median(ratios)) for name, ratios in compares if ratios]
+        return bars
 
 
 @contextmanager

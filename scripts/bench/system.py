@@ -17,7 +17,7 @@ from uuid import uuid4
 
 import httpx
 from report import Report, spread, table, verdict
-from running import Running
+from running import Peer, Running, Skips, all_started
 from sites import Site, token_of
 from source import BATCH, RATE
 from subscriptions import PRODUCT, SAME, cost, delivering, following, subscribe
@@ -48,7 +48,8 @@ class System:
     def measure(self, seconds: float) -> None:
         """Measure everything once."""
         with ExitStack() as stack:
-            servers = [stack.enter_context(self._site.serving()) for _ in range(2)]
+            replicas = [Peer(f"replica {number}", self._site.serving) for number in (1, 2)]
+            servers = [*all_started(stack, replicas, Skips()).values()]
             took = asyncio.run(self._end_to_end(servers, seconds))
             self._medians.append(median(took))
             self._p99s.append(took[len(took) * 99 // 100])
