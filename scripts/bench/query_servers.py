@@ -252,7 +252,7 @@ def serve(application: ASGIApp) -> None:
     """Print a port, and answer there until the process is ended."""
     listening = socket.create_server(("127.0.0.1", 0), backlog=2048)
     print(listening.getsockname()[1], flush=True)
-    uvicorn.Server(uvicorn.Config(application, log_level="error", access_log=False)).run(sockets=[listening])
+    uvicorn.Server(uvicorn.Config(application, log_level="critical", access_log=False)).run(sockets=[listening])
 
 
 if __name__ == "__main__":

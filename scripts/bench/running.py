@@ -92,7 +92,13 @@ class Nursery:
         environment.pop("DATABASE_URL", None)
         self._telling = Lock()
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, cwd=directory, text=True
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment,
+            cwd=directory,
+            text=True,
+            process_group=0,
         )
 
     def __enter__(self) -> Self:
@@ -100,9 +106,9 @@ class Nursery:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """End it."""
+        """End it, and what it has started."""
         with self._process:
-            self._process.kill()
+            os.killpg(self._process.pid, signal.SIGKILL)
 
     def wait(self) -> None:
         """Wait until everything is imported."""

@@ -148,7 +148,7 @@ def main() -> None:
     logs.configure("critical", is_json=True)
     make, protocol = _SERVERS[sys.argv[1]]
     listening = socket.create_server(("127.0.0.1", 0), backlog=2048)
-    config = uvicorn.Config(make(), ws=protocol, ws_per_message_deflate=False, log_level="error", lifespan="off")
+    config = uvicorn.Config(make(), ws=protocol, ws_per_message_deflate=False, log_level="critical", lifespan="off")
     print(listening.getsockname()[1], flush=True)
     uvicorn.Server(config).run(sockets=[listening])
 
