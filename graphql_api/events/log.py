@@ -9,10 +9,9 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-import sqlalchemy
 import structlog
-from sqlalchemy import text
-from sqlmodel import col, select
+from sqlalchemy import Integer, bindparam, text
+from sqlmodel import col
 
 from graphql_api.events import archive
 from graphql_api.events.following import Place, followed
@@ -23,7 +22,7 @@ from graphql_api.events.pages import PAGE, Pages
 from graphql_api.events.records import LiveEvent, NewEvent, NewLiveEvent, StoredEvent
 from graphql_api.kit import metrics
 from graphql_api.kit.batches import Batched
-from graphql_api.kit.columns import now
+from graphql_api.kit.columns import among, columns_of, now, select_rows
 from graphql_api.kit.database import DATABASE_ERRORS, Database, Session
 from graphql_api.kit.duties import background
 from graphql_api.kit.errors import CursorInvalid
@@ -57,14 +56,16 @@ _LAG_SECONDS = metrics.histogram(
     "event_delivery_lag_seconds", "From a live event's append to its delivery, sampled; clocks of machines may differ."
 )
 
-_EVENTS = sqlalchemy.select(
-    col(Event.subject_id),
-    col(Event.sequence),
-    col(Event.type),
-    col(Event.payload),
-    col(Event.occurred_at),
-    col(Event.is_terminal),
+_event, _head = columns_of(Event), columns_of(Log)
+_EVENTS = select_rows(
+    _event.subject_id, _event.sequence, _event.type, _event.payload, _event.occurred_at, _event.is_terminal
 )
+_AFTER = (
+    _EVENTS.where(_event.subject_id == bindparam("subject"), _event.sequence > bindparam("after"))
+    .order_by(_event.sequence)
+    .limit(bindparam("limit", type_=Integer))
+)
+_HEADS = select_rows(_head.subject_id, _head.last_sequence).where(among(_head.subject_id))
 
 _log = structlog.get_logger()
 
@@ -203,16 +204,13 @@ class EventLog:
 
     async def read(self, subject: UUID, *, after: int, limit: int = PAGE) -> list[StoredEvent]:
         """Read a page of a log, in order."""
-        query = (
-            _EVENTS.where(col(Event.subject_id) == subject, col(Event.sequence) > after)
-            .order_by(col(Event.sequence))
-            .limit(limit)
-        )
+        # Rows first: what leaves them meanwhile is found in the chunks, and not the other way round.
+        rows = [
+            StoredEvent(*row) for row in await self._database.rows(_AFTER, subject=subject, after=after, limit=limit)
+        ]
+        if rows and rows[0].sequence == after + 1:
+            return rows
         async with self._database.reading() as session:
-            # Rows first: what leaves them meanwhile is found in the chunks, and not the other way round.
-            rows = [StoredEvent(*row) for row in await session.execute(query)]
-            if rows and rows[0].sequence == after + 1:
-                return rows
             archived = await archive.read(session, subject, after=after, limit=limit)
         last = archived[-1].sequence if archived else after
         return [*archived, *(row for row in rows if row.sequence > last)][:limit]
@@ -237,9 +235,7 @@ class EventLog:
 
     async def heads(self, subjects: Collection[UUID]) -> dict[UUID, int]:
         """Read how far logs are; a subject without one is left out."""
-        query = select(Log.subject_id, Log.last_sequence).where(col(Log.subject_id).in_(subjects))
-        async with self._database.reading() as session:
-            return dict((await session.exec(query)).all())
+        return dict(await self._database.rows(_HEADS, ids=list(subjects)))
 
     async def check_position(self, subject: UUID, sequence: int) -> None:
         """Refuse a position that the log has not reached.

@@ -9,7 +9,7 @@ from uuid import UUID
 import asyncpg
 import orjson
 from sqlalchemy import URL, Executable, Result, Select, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, EmulatedDBAPIException, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession as PlainSession
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.util.concurrency import await_only, greenlet_spawn
@@ -206,7 +206,10 @@ class Database:
             return await greenlet_spawn(self._fetch, query, arguments)
 
     def _fetch(self, query: str, arguments: Sequence[object]) -> list[asyncpg.Record]:
-        connection = self.engine.sync_engine.raw_connection()
+        try:
+            connection = self.engine.sync_engine.raw_connection()
+        except EmulatedDBAPIException as error:  # which SQLAlchemy wraps everywhere else
+            raise error.driver_exception from None
         try:
             driver = cast("asyncpg.Connection", connection.driver_connection)
             rows: list[asyncpg.Record] = await_only(driver.fetch(query, *arguments))

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import IntegrityError
 from sqlmodel import select
 from structlog.testing import capture_logs
 from support.databases import another
@@ -18,7 +18,7 @@ from graphql_api.events.hub import MAILBOX_SIZE
 from graphql_api.events.log import PAGE, AppendRefused, EventLog
 from graphql_api.events.models import Event, Log
 from graphql_api.events.records import LiveEvent, NewLiveEvent, StoredEvent
-from graphql_api.kit.database import Database
+from graphql_api.kit.database import DATABASE_ERRORS, Database
 from graphql_api.kit.errors import CursorInvalid
 
 pytestmark = pytest.mark.anyio
@@ -472,7 +472,7 @@ class TestFailures:
                 await follower.has(1)
                 async with another(Database(database.url.set(database="postgres"))) as elsewhere:
                     await refuse_connections(elsewhere, database, is_refused=True)
-                    with pytest.raises(DBAPIError):
+                    with pytest.raises(DATABASE_ERRORS):
                         await log.heads([subject])
                     with capture_logs() as logged:
                         async with following(log, subject) as late:
