@@ -4,6 +4,8 @@
 cd "$(dirname "$(readlink -f "$0")")/.." || exit
 # What another environment left in the shell would end up on the import path of ours.
 unset CONDA_PREFIX PYTHONHOME PYTHONPATH VIRTUAL_ENV
+# Where no bytecode is kept, every process compiles all of this repository again.
+unset PYTHONDONTWRITEBYTECODE
 
 find_python() {
     seen=
