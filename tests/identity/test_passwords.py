@@ -1,4 +1,5 @@
 import pytest
+from argon2 import extract_parameters
 from support.people import PASSWORD, PASSWORD_HASH
 
 from graphql_api.identity import passwords
@@ -25,7 +26,9 @@ class TestMatches:
 
     async def test_nobody_has_no_password(self) -> None:
         assert not await matches(PASSWORD, None)
-        assert not await matches("nobody has this password", None)
+
+    async def test_nobodys_password_costs_what_a_new_one_does(self) -> None:
+        assert extract_parameters(passwords._NOBODY) == extract_parameters(await hash_password(PASSWORD))
 
     async def test_a_password_that_is_too_long_is_refused_unread(self) -> None:
         long = "a" * (passwords.MAX_PASSWORD_LENGTH + 1)
