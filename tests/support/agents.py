@@ -17,6 +17,7 @@ import pytest
 from graphql_api.app import make_runtime
 from graphql_api.runtimes.embedded.agents import AgentsRuntime
 from support.adapters import Adapter, Stage
+from support.measuring import unmeasured
 from support.processes import free_port
 from support.server import quick_settings
 from support.waiting import WAIT_SECONDS
@@ -77,7 +78,7 @@ def langgraph_dev(home: Path) -> Iterator[str]:
         server = subprocess.Popen(
             [Path(sys.executable).parent / "langgraph", "dev", "--host", "127.0.0.1", "--port", str(port), *options],
             cwd=home,
-            env={**{name: value for name, value in os.environ.items() if "LANGSMITH" not in name}, **OFFLINE},
+            env={**{name: value for name, value in unmeasured().items() if "LANGSMITH" not in name}, **OFFLINE},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -1,7 +1,6 @@
 """The documentation site, built as `scripts/docs` builds it."""
 
 import functools
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +9,8 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from types import ModuleType
+
+from support.measuring import unmeasured
 
 ROOT = Path(__file__).parents[2]
 PROGRAMS = ROOT / "scripts" / "site"
@@ -20,7 +21,7 @@ def build(directory: Path, *, root: Path = ROOT) -> str:
     built = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", directory],
         cwd=root,
-        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+        env={**unmeasured(), "NO_MKDOCS_2_WARNING": "1"},
         capture_output=True,
         text=True,
         check=False,
