@@ -12,7 +12,7 @@ from support.people import PASSWORD_HASH, MakeUser
 
 from graphql_api.events.log import EventLog
 from graphql_api.identity.models import User, UserRole
-from graphql_api.kit import embedded_postgres
+from graphql_api.kit import collector, embedded_postgres
 from graphql_api.kit.database import Database, parse_url
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -24,6 +24,11 @@ settings.register_profile("suite", deadline=None)
 settings.load_profile("suite")
 
 NO_DURABILITY = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
+
+def pytest_collection_finish() -> None:
+    """Keep the collector from what was collected: it would look at half a million objects again and again."""
+    collector.spare()
 
 
 @pytest.fixture(scope="session")
