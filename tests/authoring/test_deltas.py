@@ -124,14 +124,14 @@ class TestCoalesced:
             nonlocal given
             while True:
                 await asyncio.sleep(0)
-                yield [piece(1, "a", given, "x")]
-                given += 1
+                yield [piece(1, "a", given, "x"), piece(1, "a", given + 1, "y")]
+                given += 2
 
         async with aclosing(with_deltas(Batched(events()), DeltaMode.COALESCED)) as got:
             first, second = await anext(got), await anext(got)
 
         assert first.payload["offset"] == 0
-        assert second.payload["offset"] == len(first.payload["text"]) > 1
+        assert second.payload["offset"] == len(first.payload["text"]) > 1  # even where the moment is over at once
 
     async def test_an_error_of_the_source_comes_out(self) -> None:
         async def events() -> AsyncGenerator[Sequence[Event]]:
