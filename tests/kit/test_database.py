@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable
+from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -10,7 +11,10 @@ from support.proxy import proxied
 from support.waiting import until
 
 from graphql_api.kit import pool
+from graphql_api.kit.contents import Content
 from graphql_api.kit.database import DATABASE_ERRORS, Database, DatabaseURLError, is_away, parse_url
+from graphql_api.kit.files import digest_of
+from graphql_api.kit.statements import Statement
 
 pytestmark = pytest.mark.anyio
 
@@ -166,6 +170,120 @@ class TestFetch:
         assert (database.pool.in_use, database.pool.idle) == (0, 2)
         await database.close()
         assert caplog.records == []
+
+
+class TestPlainTransaction:
+    async def test_it_is_committed_before_its_callbacks_run(self, fresh_database: FreshDatabase) -> None:
+        database = await fresh_database(is_migrated=False)
+        called: list[str] = []
+        async with database.plain_transaction() as transaction:
+            assert await transaction.fetch(Statement("CREATE TABLE marks (mark int)")) == []
+            rows = await transaction.fetch(Statement("INSERT INTO marks VALUES (:mark) RETURNING mark"), mark=1)
+            transaction.after_commit.extend([lambda: called.append("first"), lambda: called.append("second")])
+            assert (rows, called) == ([(1,)], [])
+        assert called == ["first", "second"]
+        assert await database.fetch("SELECT mark FROM marks") == [(1,)]
+
+    @pytest.mark.parametrize("statement", ["SELECT 1", "SELECT 1 / 0"])
+    async def test_an_error_undoes_it_and_no_callback_runs(self, fresh_database: FreshDatabase, statement: str) -> None:
+        database = Database((await fresh_database(is_migrated=False)).url, pool_size=1)
+        ((pid,),) = await database.fetch("SELECT pg_backend_pid()")
+        called: list[str] = []
+
+        async def fail() -> None:
+            async with database.plain_transaction() as transaction:
+                await transaction.fetch(Statement("CREATE TABLE never (mark int)"))
+                transaction.after_commit.append(lambda: called.append("never"))
+                await transaction.fetch(Statement(statement))
+                raise LookupError
+
+        with pytest.raises((LookupError, asyncpg.DivisionByZeroError)):
+            await fail()
+        assert called == []
+        assert await database.fetch("SELECT to_regclass('never'), pg_backend_pid()") == [(None, pid)]
+        await database.close()
+
+    async def test_what_its_commit_refuses_undoes_it(self, fresh_database: FreshDatabase) -> None:
+        database = Database((await fresh_database(is_migrated=False)).url, pool_size=1)
+        await database.fetch("CREATE TABLE marks (mark int UNIQUE DEFERRABLE INITIALLY DEFERRED)")
+        called: list[str] = []
+
+        async def fail() -> None:
+            async with database.plain_transaction() as transaction:
+                await transaction.fetch(Statement("INSERT INTO marks VALUES (1), (1)"))
+                transaction.after_commit.append(lambda: called.append("never"))
+
+        with pytest.raises(asyncpg.UniqueViolationError):
+            await fail()
+        assert called == []
+        assert await database.fetch("SELECT mark FROM marks") == []
+        await database.close()
+
+    @pytest.mark.parametrize("statement", ["SELECT 1", "SELECT pg_sleep(3600)"])
+    async def test_a_cancelled_one_is_undone_and_gives_its_connection_back(
+        self, fresh_database: FreshDatabase, statement: str
+    ) -> None:
+        database = Database((await fresh_database(is_migrated=False)).url, pool_size=1)
+        entered = asyncio.Event()
+
+        async def hold() -> None:
+            async with database.plain_transaction() as transaction:
+                await transaction.fetch(Statement("CREATE TABLE never (mark int)"))
+                entered.set()
+                await transaction.fetch(Statement(statement))
+                await asyncio.Event().wait()
+
+        holder = asyncio.create_task(hold())
+        await entered.wait()
+        holder.cancel()
+        await asyncio.gather(holder, return_exceptions=True)
+        assert await database.fetch("SELECT to_regclass('never')") == [(None,)]
+        assert (database.pool.in_use, database.pool.idle) == (0, 1)
+        await database.close()
+
+    async def test_a_connection_that_the_server_cuts_meanwhile_is_replaced(self, fresh_database: FreshDatabase) -> None:
+        database = Database((await fresh_database(is_migrated=False)).url, pool_size=1)
+
+        async def work() -> None:
+            async with database.plain_transaction() as transaction:
+                ((pid,),) = await transaction.fetch(Statement("SELECT pg_backend_pid()"))
+                connection = await database.connect()
+                await connection.execute("SELECT pg_terminate_backend($1, 5000)", pid)
+                await connection.close()
+                await transaction.fetch(Statement("SELECT 1"))
+
+        with pytest.raises(DATABASE_ERRORS) as caught:
+            await work()
+        assert is_away(caught.value)
+        assert await database.fetch("SELECT 1") == [(1,)]
+        await database.close()
+
+    async def test_a_database_that_is_not_there_is_told_in_the_drivers_words(self, database: Database) -> None:
+        nowhere = Database(database.url.set(database="there_is_none"))
+        with pytest.raises(asyncpg.InvalidCatalogNameError):
+            async with nowhere.plain_transaction():
+                pass
+
+
+class TestSessionFetch:
+    async def test_what_the_session_has_to_write_comes_first_and_all_of_it_is_one_transaction(
+        self, database: Database
+    ) -> None:
+        text_ = f"{uuid4()}"
+        content = Content(digest=digest_of(text_), content=text_, size=len(text_))
+        found = Statement("SELECT size FROM contents WHERE digest = :digest")
+
+        async def fail() -> None:
+            async with database.transaction() as session:
+                session.add(content)
+                assert [row.size for row in await session.fetch(found, digest=content.digest)] == [36]
+                raise LookupError
+
+        with pytest.raises(LookupError):
+            await fail()
+        async with database.transaction() as session:
+            assert await session.fetch(found, digest=digest_of(text_)) == []
+            assert await session.fetch(Statement("CREATE TEMP TABLE marks (mark int)")) == []
 
 
 class TestConnect:

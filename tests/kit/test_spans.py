@@ -16,6 +16,7 @@ from support.server import serving
 from graphql_api.kit import tracing
 from graphql_api.kit.database import Database
 from graphql_api.kit.spans import Spans
+from graphql_api.kit.statements import Statement
 
 pytestmark = pytest.mark.anyio
 
@@ -75,14 +76,18 @@ class TestSpans:
     ) -> None:
         watched = Database(database.url)
         tracing.watch(watched.engine)
-        async with watched.transaction() as session:
+        async with watched.transaction() as session, watched.plain_transaction() as transaction:
             await session.execute(text("SELECT 1"))
+            await transaction.fetch(Statement("SELECT 1"))
         with tracing.span("asking"):
             async with watched.transaction() as session:
                 await session.execute(text("SELECT :secret"), {"secret": "hunter2"})
+            async with watched.plain_transaction() as transaction:
+                await transaction.fetch(Statement("SELECT :secret::text"), secret="hunter2")
             with tracing.quiet():
-                async with watched.transaction() as session:
+                async with watched.transaction() as session, watched.plain_transaction() as transaction:
                     await session.execute(text("SELECT 3"))
+                    await transaction.fetch(Statement("SELECT 3"))
                 await watched.fetch("SELECT $1::text", "hunter2")
             await watched.fetch("SELECT $1::text", "hunter2")
         await watched.fetch("SELECT 4")
@@ -90,7 +95,7 @@ class TestSpans:
         await sent(spans)
 
         statements = [step for step in collector.steps if step.name.startswith("SELECT")]
-        assert len(statements) == 2
+        assert len(statements) == 3
         assert "hunter2" not in repr(statements)
 
     async def test_requests_go_on_with_the_callers_trace_and_carry_it_on(
