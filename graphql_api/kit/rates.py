@@ -11,25 +11,23 @@ import structlog
 from limits import RateLimitItem, parse_many
 from limits.aio.storage import Storage
 from limits.aio.strategies import FixedWindowRateLimiter
-from sqlalchemy import BigInteger, delete, func, select, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import BigInteger, delete, func, select
 from sqlmodel import Field, SQLModel, col
 
 from graphql_api.kit.clearing import clear
 from graphql_api.kit.columns import timestamp
-from graphql_api.kit.database import Database
+from graphql_api.kit.database import DATABASE_ERRORS, Database
 from graphql_api.kit.errors import RateLimited
 
 _log = structlog.get_logger()
 
-_COUNT = text(
-    "INSERT INTO rate_counters AS c (key, hits, expires_at) "
-    "VALUES (:key, :amount, now() + make_interval(secs => :seconds)) "
-    "ON CONFLICT (key) DO UPDATE SET "
-    "hits = excluded.hits + CASE WHEN c.expires_at <= now() THEN 0 ELSE c.hits END, "
-    "expires_at = CASE WHEN c.expires_at <= now() THEN excluded.expires_at ELSE c.expires_at END "
-    "RETURNING hits"
-)
+_COUNT = """
+    INSERT INTO rate_counters AS c (key, hits, expires_at) VALUES ($1, $2, now() + make_interval(secs => $3))
+    ON CONFLICT (key) DO UPDATE SET
+        hits = excluded.hits + CASE WHEN c.expires_at <= now() THEN 0 ELSE c.hits END,
+        expires_at = CASE WHEN c.expires_at <= now() THEN excluded.expires_at ELSE c.expires_at END
+    RETURNING hits
+"""
 
 
 class RateCounter(SQLModel, table=True):
@@ -98,7 +96,7 @@ class Rates:
             if not full:
                 return
             ends = [(await self._limiter.get_window_stats(item, rate.name, who)).reset_time for item in full]
-        except (SQLAlchemyError, OSError, TimeoutError) as error:
+        except DATABASE_ERRORS as error:
             _log.warning("rate_not_counted", rate=rate.name, error=type(error).__name__)
             return
         raise limited(rate.name, full[-1], max(ends) - time.time())
@@ -108,7 +106,7 @@ class Rates:
         try:
             for item in rate.items:
                 await self._limiter.clear(item, rate.name, who)
-        except (SQLAlchemyError, OSError, TimeoutError) as error:
+        except DATABASE_ERRORS as error:
             _log.warning("rate_not_forgiven", rate=rate.name, error=type(error).__name__)
 
     async def forget_expired(self) -> int:
@@ -175,13 +173,12 @@ class _Counters(Storage):
         self._database = database
 
     @property
-    def base_exceptions(self) -> type[Exception]:
-        return SQLAlchemyError
+    def base_exceptions(self) -> tuple[type[Exception], ...]:
+        return DATABASE_ERRORS
 
     async def incr(self, key: str, expiry: int, amount: int = 1) -> int:
-        values = {"key": _digest(key), "seconds": expiry, "amount": amount}
-        async with self._database.transaction() as session:
-            return int((await session.execute(_COUNT, values)).scalar_one())
+        ((hits,),) = await self._database.fetch(_COUNT, _digest(key), amount, expiry)
+        return int(hits)
 
     async def get(self, key: str) -> int:
         return next((hits for hits, _ in await self._read(key)), 0)
