@@ -15,14 +15,23 @@ from graphql_api.events.watches import Claim
 from graphql_api.identity import users
 from graphql_api.identity.actor import Actor
 from graphql_api.identity.sessions import DISABLED
-from graphql_api.kit.columns import among, columns_of, now, select_rows
+from graphql_api.kit.columns import among, columns_of, names_of, now, select_rows
 from graphql_api.kit.database import Database, Session
 from graphql_api.kit.errors import DomainError, Forbidden, Invalid, NotFound, Unauthenticated
+from graphql_api.kit.statements import Statement, Transaction
 
 RANKS = {AccessRole.VIEWER: 1, AccessRole.EDITOR: 2, AccessRole.OWNER: 3}
 
 _workflow, _member = columns_of(Workflow), columns_of(WorkflowMember)
 _WORKFLOW_PATH = ("input", "workflowId")
+
+_LOCK = Statement(f"SELECT {names_of(Workflow)} FROM workflows WHERE id = :workflow FOR NO KEY UPDATE")  # noqa: S608 - names of columns
+_ROLES = Statement("""
+    SELECT workflow.id, member.role
+    FROM workflows AS workflow
+        LEFT JOIN workflow_members AS member ON member.workflow_id = workflow.id AND member.user_id = :user
+    WHERE workflow.id = ANY(:workflows::uuid[]) AND workflow.deleted_at IS NULL
+""")
 
 
 def visible(actor: Actor) -> SelectOfScalar[Workflow]:
@@ -54,23 +63,12 @@ def seen(*, is_admin: bool) -> Select[Any]:
     return with_role(is_admin=is_admin).where(among(_workflow.id))
 
 
-async def roles_of(session: Session, actor: Actor, workflow_ids: Sequence[UUID]) -> dict[UUID, AccessRole]:
+async def roles_of(transaction: Transaction, actor: Actor, workflow_ids: Collection[UUID]) -> dict[UUID, AccessRole]:
     """Read somebody's roles in workflows; those that they may not see are left out."""
+    rows = await transaction.fetch(_ROLES, workflows=list(workflow_ids), user=actor.user_id)
     if actor.is_admin:
-        rows = await session.exec(
-            select(Workflow.id).where(col(Workflow.id).in_(workflow_ids), col(Workflow.deleted_at).is_(None))
-        )
-        return dict.fromkeys(rows.all(), AccessRole.OWNER)
-    query = (
-        select(WorkflowMember.workflow_id, col(WorkflowMember.role))
-        .join(Workflow, col(Workflow.id) == WorkflowMember.workflow_id)
-        .where(
-            WorkflowMember.user_id == actor.user_id,
-            col(WorkflowMember.workflow_id).in_(workflow_ids),
-            col(Workflow.deleted_at).is_(None),
-        )
-    )
-    return dict((await session.exec(query)).all())
+        return {row.id: AccessRole.OWNER for row in rows}
+    return {row.id: AccessRole(row.role) for row in rows if row.role is not None}
 
 
 async def lost_access(database: Database, claims: Collection[Claim]) -> dict[Claim, DomainError]:
@@ -107,7 +105,7 @@ async def seen_users(session: Session, actor: Actor, user_ids: Collection[UUID])
 
 
 async def hold(
-    session: Session,
+    transaction: Transaction,
     actor: Actor,
     workflow_id: UUID | None,
     at_least: AccessRole,
@@ -116,12 +114,12 @@ async def hold(
     respects_lock: bool = True,
     takes_archived: bool = False,
 ) -> Workflow:
-    """Take the row lock of a workflow for a change that somebody may make.
+    """Take the row lock of a workflow for a change that somebody may make; give its row, which is not to be changed.
 
     Everything that changes a workflow begins here, so that changes come one after the other and never deadlock.
 
     Args:
-        session: The transaction of the change.
+        transaction: Of the change.
         actor: Who wants it.
         workflow_id: None when the caller's id was no id of a workflow.
         at_least: The least role that may.
@@ -135,13 +133,12 @@ async def hold(
         Invalid: When it is archived.
         Locked: When somebody else holds the lock.
     """
-    workflow = None
-    if workflow_id is not None:
-        query = select(Workflow).where(Workflow.id == workflow_id).with_for_update(key_share=True)
-        workflow = (await session.exec(query)).first()
-    role = (await roles_of(session, actor, [workflow_id])).get(workflow_id) if workflow_id else None
-    if workflow is None or role is None:
+    locked: Sequence[Workflow] = () if workflow_id is None else await transaction.fetch(_LOCK, workflow=workflow_id)
+    # Only with the lock: somebody else's change may have ended the access.
+    role = (await roles_of(transaction, actor, [locked[0].id])).get(locked[0].id) if locked else None
+    if role is None:
         raise NotFound("There is no such workflow.", path=path)
+    workflow = locked[0]
     if RANKS[role] < RANKS[at_least]:
         raise Forbidden(
             f"Your role in this workflow is {role.value}; this takes {at_least.value}.",
@@ -154,6 +151,20 @@ async def hold(
     if respects_lock:
         _check_lock(workflow, actor, path)
     return workflow
+
+
+async def hold_to_change(
+    session: Session,
+    actor: Actor,
+    workflow_id: UUID | None,
+    at_least: AccessRole,
+    *,
+    respects_lock: bool = True,
+    takes_archived: bool = False,
+) -> Workflow:
+    """Take the row lock of a workflow as `hold` does; give the workflow, whose attributes can be changed."""
+    held = await hold(session, actor, workflow_id, at_least, respects_lock=respects_lock, takes_archived=takes_archived)
+    return await session.get_one(Workflow, held.id)
 
 
 async def hold_proposal(
@@ -178,14 +189,14 @@ async def hold_proposal(
 
 
 async def check_seen(
-    session: Session, actor: Actor, workflow_id: UUID, *, path: Sequence[str] = _WORKFLOW_PATH
+    transaction: Transaction, actor: Actor, workflow_id: UUID, *, path: Sequence[str] = _WORKFLOW_PATH
 ) -> None:
     """Refuse to tell an earlier result to somebody whose access has ended since.
 
     Raises:
         NotFound: When the workflow is not theirs to see.
     """
-    if workflow_id not in await roles_of(session, actor, [workflow_id]):
+    if workflow_id not in await roles_of(transaction, actor, [workflow_id]):
         raise NotFound("What this call once gave is not there any more.", path=path)
 
 

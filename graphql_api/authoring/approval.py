@@ -80,7 +80,7 @@ async def approve(
         if earlier is not None:
             proposal = await session.get_one(Proposal, earlier)
             await access.check_seen(session, context.actor, proposal.workflow_id, path=["input", "proposalId"])
-            return proposal, await session.get_one(Draft, proposal.draft_id)
+            return proposal, await drafts.of_key(session, proposal.draft_id)
         workflow, proposal = await access.hold_proposal(session, context.actor, proposal_id, AccessRole.EDITOR)
         draft = await _waiting_draft(session, proposal)
         sides = (await _all_sides(session, [(proposal, draft)]))[proposal.id]
@@ -95,7 +95,7 @@ async def approve(
             )
         result = _result(merge)
         filesets.check_count(sides.ours, result.entries, path=["input"])
-        changes = await drafts.revise(session, context, workflow, draft, dict(sides.ours), result)
+        changes = await drafts.revise(session, context, workflow, draft, FileSet(sides.ours), result)
         await proposals.move(
             session,
             context,
@@ -154,7 +154,7 @@ async def _shown(session: Session, mergings: Mapping[UUID, _Merging]) -> dict[UU
 
 
 async def _waiting_draft(session: Session, proposal: Proposal) -> Draft:
-    draft = await session.get_one(Draft, proposal.draft_id)
+    draft = await drafts.of_key(session, proposal.draft_id)
     allowed = proposals.TRANSITIONS.get(proposal.status, ())
     if ProposalStatus.APPROVED not in allowed:
         raise proposal_transition(

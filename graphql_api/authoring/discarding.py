@@ -3,9 +3,9 @@
 from uuid import UUID
 
 from graphql_api.authoring import access, drafts, journal, proposals
+from graphql_api.authoring.journal import Entry
 from graphql_api.authoring.models import AccessRole, DraftStatus, Workflow
 from graphql_api.context import Context
-from graphql_api.kit.columns import now
 from graphql_api.kit.conflicts import tried_again
 from graphql_api.kit.errors import NotFound
 
@@ -18,17 +18,19 @@ async def discard(context: Context, *, workflow_id: UUID | None) -> tuple[Workfl
         NotFound, Forbidden, Locked, Invalid: See `access.hold`; it takes an editor, and an open draft.
     """
     async with context.database.transaction() as session:
-        workflow = await access.hold(session, context.actor, workflow_id, AccessRole.EDITOR)
+        workflow = await access.hold_to_change(session, context.actor, workflow_id, AccessRole.EDITOR)
         draft = await drafts.opened(session, workflow.id)
         if draft is None:
             raise NotFound("This workflow has no open draft.", path=["input", "workflowId"])
-        draft.status = DraftStatus.ABANDONED
-        draft.closed_at = now()
-        session.add(draft)
-        await session.flush()
+        await drafts.close(session, draft, DraftStatus.ABANDONED)
         await proposals.supersede_waiting(session, context, workflow, draft)
         await journal.tell(
-            session, context.log, workflow, "DraftDiscarded", by=context.actor.user_id, draft_id=str(draft.id)
+            session,
+            context.log,
+            workflow,
+            "DraftDiscarded",
+            by=context.actor.user_id,
+            entry=Entry(context, "draft.discard", ("Draft", draft.id)),
+            draft_id=str(draft.id),
         )
-        journal.audit(session, context, workflow.id, "draft.discard", subject=("Draft", draft.id))
     return workflow, draft.id

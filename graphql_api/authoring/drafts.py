@@ -1,21 +1,47 @@
 """Drafts: opening and editing them. Each accepted change is one revision."""
 
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any, cast
 from uuid import UUID
-
-from sqlmodel import col, select
 
 from graphql_api.authoring import access, filesets, journal
 from graphql_api.authoring.errors import StaleRevision
-from graphql_api.authoring.filesets import Edit, FileSet
+from graphql_api.authoring.filesets import Edit, FileSet, Revision
 from graphql_api.authoring.idempotency import Repeatable
-from graphql_api.authoring.models import AccessRole, Draft, DraftStatus, Version, Workflow
+from graphql_api.authoring.journal import Entry
+from graphql_api.authoring.models import AccessRole, Draft, DraftStatus, Workflow
 from graphql_api.context import Context
-from graphql_api.kit.columns import now
+from graphql_api.events.log import Companion
+from graphql_api.kit.columns import columns_of, names_of, now
 from graphql_api.kit.conflicts import tried_again
-from graphql_api.kit.database import Session
 from graphql_api.kit.errors import Invalid
-from graphql_api.kit.files import FileChange, FileEntry
+from graphql_api.kit.files import FileChange
+from graphql_api.kit.statements import Statement, Transaction
 from graphql_api.runtimes.snapshots import change_payload
+
+_NAMES = tuple(columns_of(Draft).keys())
+_DRAFT = f"SELECT {names_of(Draft)} FROM drafts"  # noqa: S608 - names of columns
+_OF_KEY = Statement(f"{_DRAFT} WHERE id = :draft")
+_OPEN = Statement(f"{_DRAFT} WHERE workflow_id = :workflow AND closed_at IS NULL")
+_OPENED = Companion(
+    *journal.WRITES,
+    filesets.WRITE,
+    lock="""
+        INSERT INTO drafts (id, workflow_id, name, description, status, revision, based_on_version_number,
+                            created_by_id, created_at, updated_at)
+        VALUES (:draft, :subject, :name, :description, :status, :revision, :based_on, :by, :draft_moment, :draft_moment)
+        RETURNING id
+    """,
+)
+_REVISED = Companion(
+    *journal.WRITES,
+    filesets.WRITE,
+    lock="UPDATE drafts SET revision = :revision, status = :status, updated_at = :draft_moment WHERE id = :draft"
+    " RETURNING id",
+)
+_CLOSE = Statement("UPDATE drafts SET status = :status, closed_at = :moment WHERE id = :draft")
+_LATEST = Statement("SELECT id, number FROM versions WHERE workflow_id = :workflow ORDER BY number DESC LIMIT 1")
 
 
 @tried_again
@@ -56,86 +82,106 @@ async def edit(
         "status": status and status.value,
     }
     repeatable = Repeatable(context.actor, idempotency_key, "editDraft", arguments)
-    async with context.database.transaction() as session:
-        earlier = await repeatable.first_result(session)
+    async with context.database.plain_transaction() as transaction:
+        earlier = await repeatable.first_result(transaction)
         if earlier is not None:
-            first = await session.get_one(Draft, earlier)
-            await access.check_seen(session, context.actor, first.workflow_id)
+            first = await of_key(transaction, earlier)
+            await access.check_seen(transaction, context.actor, first.workflow_id)
             return first
-        workflow = await access.hold(session, context.actor, workflow_id, AccessRole.EDITOR)
-        draft = await _expected(session, workflow, expected_revision)
+        workflow = await access.hold(transaction, context.actor, workflow_id, AccessRole.EDITOR)
+        draft = await _expected(transaction, workflow, expected_revision)
         if draft is None:
-            draft = await open_from_latest(session, context, workflow)
-        before = await filesets.of_draft(session, draft.id)
-        if status is not None:
-            draft.status = status
-        changes = await revise(session, context, workflow, draft, before, filesets.edited(before, edit))
-        journal.audit(
-            session,
-            context,
-            workflow.id,
-            "draft.edit",
-            subject=("Draft", draft.id),
-            details={"revision": draft.revision, "paths": [change.path for change in changes]},
-        )
-        await repeatable.keep(session, draft.id)
+            draft = await open_from_latest(transaction, context, workflow)
+        before = await filesets.of_draft(transaction, draft.id, reading=edit.paths)
+        draft.status = status or draft.status
+        after = filesets.edited(before, edit)
+        await revise(transaction, context, workflow, draft, before, after, action="draft.edit")
+        await repeatable.keep(transaction, draft.id)
     return draft
 
 
-async def opened(session: Session, workflow_id: UUID) -> Draft | None:
+async def of_key(transaction: Transaction, draft_id: UUID) -> Draft:
+    """Read a draft.
+
+    It reads like the object of its model, for a twentieth of the cost; what changes it here writes that down as well.
+    """
+    return _draft((await transaction.fetch(_OF_KEY, draft=draft_id))[0])
+
+
+async def opened(transaction: Transaction, workflow_id: UUID) -> Draft | None:
     """Find the open draft of a workflow."""
-    query = select(Draft).where(Draft.workflow_id == workflow_id, col(Draft.closed_at).is_(None))
-    return (await session.exec(query)).first()
+    rows = await transaction.fetch(_OPEN, workflow=workflow_id)
+    return _draft(rows[0]) if rows else None
 
 
 async def open_with(
-    session: Session, context: Context, workflow: Workflow, files: FileSet, *, based_on: int | None = None
+    transaction: Transaction, context: Context, workflow: Workflow, files: FileSet, *, based_on: int | None = None
 ) -> Draft:
     """Open a draft with files, as its revision 1."""
     draft = Draft(
         workflow_id=workflow.id,
         name=workflow.name,
         description=workflow.description,
-        revision=1,
         based_on_version_number=based_on,
         created_by_id=context.actor.user_id,
     )
-    session.add(draft)
-    await session.flush()
-    changes = await filesets.store_revision(session, draft.id, 1, {}, files)
-    await _tell(session, context, workflow, draft, changes)
+    opening = {
+        "name": draft.name,
+        "description": draft.description,
+        "based_on": draft.based_on_version_number,
+        "by": draft.created_by_id,
+    }
+    revision = await filesets.revision(transaction, FileSet({}), files)
+    await _write(transaction, context, workflow, draft, revision, (_OPENED, opening))
     return draft
 
 
-async def open_from_latest(session: Session, context: Context, workflow: Workflow) -> Draft:
+async def open_from_latest(transaction: Transaction, context: Context, workflow: Workflow) -> Draft:
     """Open a draft with the files of the latest version; an empty one when nothing is published yet."""
-    query = select(Version).where(Version.workflow_id == workflow.id).order_by(col(Version.number).desc()).limit(1)
-    latest = (await session.exec(query)).first()
-    if latest is None:
-        return await open_with(session, context, workflow, FileSet({}))
-    files = FileSet(await filesets.of_version(session, latest.id))
-    return await open_with(session, context, workflow, files, based_on=latest.number)
+    latest = await transaction.fetch(_LATEST, workflow=workflow.id)
+    if not latest:
+        return await open_with(transaction, context, workflow, FileSet({}))
+    files = FileSet(await filesets.of_version(transaction, latest[0].id))
+    return await open_with(transaction, context, workflow, files, based_on=latest[0].number)
 
 
 async def revise(
-    session: Session,
+    transaction: Transaction,
     context: Context,
     workflow: Workflow,
     draft: Draft,
-    before: dict[str, FileEntry],
+    before: FileSet,
     after: FileSet,
+    *,
+    action: str | None = None,
 ) -> list[FileChange]:
-    """Write the next revision of a draft and tell of it; give what it changed."""
+    """Write the next revision of a draft and tell of it; give what it changed.
+
+    Args:
+        transaction: The transaction.
+        context: Who revises it.
+        workflow: Whose draft it is.
+        draft: What is revised; its status is written too.
+        before: Its files.
+        after: Its files from now on.
+        action: What the audit entry says; None when another one tells of this.
+    """
     draft.revision += 1
     draft.updated_at = now()
-    session.add(draft)
-    changes = await filesets.store_revision(session, draft.id, draft.revision, before, after)
-    await _tell(session, context, workflow, draft, changes)
-    return changes
+    revision = await filesets.revision(transaction, before, after)
+    details = {"revision": draft.revision, "paths": [change.path for change in revision.changes]}
+    entry = None if action is None else Entry(context, action, ("Draft", draft.id), details)
+    await _write(transaction, context, workflow, draft, revision, (_REVISED, {}), entry=entry)
+    return revision.changes
 
 
-async def _expected(session: Session, workflow: Workflow, expected_revision: int | None) -> Draft | None:
-    draft = await opened(session, workflow.id)
+async def close(transaction: Transaction, draft: Draft, status: DraftStatus) -> None:
+    """Let a draft be edited no more."""
+    await transaction.fetch(_CLOSE, draft=draft.id, status=status.value, moment=now())
+
+
+async def _expected(transaction: Transaction, workflow: Workflow, expected_revision: int | None) -> Draft | None:
+    draft = await opened(transaction, workflow.id)
     actual = draft.revision if draft else 0
     if expected_revision == (draft.revision if draft else None):
         return draft
@@ -150,16 +196,40 @@ async def _expected(session: Session, workflow: Workflow, expected_revision: int
     )
 
 
-async def _tell(
-    session: Session, context: Context, workflow: Workflow, draft: Draft, changes: list[FileChange]
+async def _write(
+    transaction: Transaction,
+    context: Context,
+    workflow: Workflow,
+    draft: Draft,
+    revision: Revision,
+    along: tuple[Companion, Mapping[str, object]],
+    *,
+    entry: Entry | None = None,
 ) -> None:
+    """Write a draft with its new revision, and tell of it, in one statement."""
+    companion, values = along
+    written = {
+        **values,
+        **revision.arguments(),
+        "draft": draft.id,
+        "revision": draft.revision,
+        "status": draft.status.value,
+        "draft_moment": draft.updated_at,
+    }
     await journal.tell(
-        session,
+        transaction,
         context.log,
         workflow,
         "DraftChanged",
         by=context.actor.user_id,
+        entry=entry,
+        along=(companion, written),
         draft_id=str(draft.id),
         revision=draft.revision,
-        changes=[change_payload(change) for change in changes],
+        changes=[change_payload(change) for change in revision.changes],
     )
+
+
+def _draft(row: Any) -> Draft:  # noqa: ANN401 - a row
+    values = {name: getattr(row, name) for name in _NAMES}
+    return cast("Draft", SimpleNamespace(**{**values, "status": DraftStatus(row.status)}))

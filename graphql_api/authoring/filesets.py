@@ -3,12 +3,13 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Integer, Uuid, column, values
-from sqlmodel import col, select, update
+from sqlmodel import col, select
 
-from graphql_api.authoring.models import DraftFile, VersionFile
+from graphql_api.authoring.models import DraftFile
 from graphql_api.kit import contents
 from graphql_api.kit.columns import now
 from graphql_api.kit.database import Session
@@ -19,6 +20,7 @@ from graphql_api.kit.files import (
     FileEntry,
     FileType,
     InvalidFile,
+    arrays_of,
     changed_digests,
     changes_between,
     checked_content,
@@ -26,6 +28,40 @@ from graphql_api.kit.files import (
     entry_of,
     type_of,
 )
+from graphql_api.kit.statements import Statement, Transaction
+
+_OF_DRAFT = Statement("""
+    SELECT path, type, digest, size, updated_at,
+           CASE WHEN path = ANY(:reading::text[])
+               THEN (SELECT content FROM contents WHERE digest = draft_files.digest) END AS text
+    FROM draft_files WHERE draft_id = :draft AND to_revision IS NULL ORDER BY path
+""")
+_OF_DRAFTS = Statement("""
+    SELECT draft_id, path, type, digest, size, updated_at FROM draft_files
+    WHERE draft_id = ANY(:drafts::uuid[]) AND to_revision IS NULL ORDER BY path
+""")
+_OF_VERSIONS = Statement("""
+    SELECT version_id, path, type, digest, size, updated_at FROM version_files
+    WHERE version_id = ANY(:versions::uuid[]) ORDER BY path
+""")
+WRITE = f"""
+    texts AS ({contents.STORE.format(condition="WHERE EXISTS (SELECT FROM head)")}),
+    gone AS (
+        UPDATE draft_files SET to_revision = :revision
+        WHERE draft_id = :draft AND path = ANY(:gone::text[]) AND to_revision IS NULL AND EXISTS (SELECT FROM head)
+        RETURNING path
+    ),
+    brought AS (
+        INSERT INTO draft_files (draft_id, path, from_revision, type, digest, size, updated_at)
+        SELECT :draft, path, :revision, type, digest, size, updated_at
+        FROM head, unnest(
+            :file_paths::text[], :file_types::text[], :file_digests::text[], :file_sizes::int[],
+            :file_times::timestamptz[]
+        ) AS new (path, type, digest, size, updated_at)
+        WHERE (SELECT count(*) FROM gone) >= 0  -- first those that they replace
+    )
+"""  # noqa: S608 - what is put in is a constant
+"""Writes the files of a draft's new revision in the statement that appends the event of it; see `Revision`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,36 +89,67 @@ class Edit:
     delete: Sequence[str] = ()
     rename: Sequence[Rename] = ()
 
+    @property
+    def paths(self) -> list[str]:
+        """The files that it may change or take away; nobody has checked them yet, so only what can be looked for."""
+        named = [*(file.path for file in self.write), *self.delete, *(rename.source for rename in self.rename)]
+        return [path for path in named if path.isprintable()]  # no NUL and no lone surrogate, which no text holds
+
 
 @dataclass(frozen=True, slots=True)
 class FileSet:
-    """Files by path, with the contents that no one has stored yet.
+    """Files by path, with the contents that are at hand: of files that are to be stored, all that are new.
 
     Attributes:
         entries: The files by path.
-        texts: New contents by digest.
+        texts: Contents by digest.
     """
 
     entries: Mapping[str, FileEntry]
     texts: Mapping[str, str] = field(default_factory=dict)
 
 
-async def of_draft(session: Session, draft_id: UUID) -> dict[str, FileEntry]:
-    """Read the files of a draft as they are now."""
-    return (await of_drafts(session, [draft_id]))[draft_id]
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """What a new revision of a draft changes.
+
+    Attributes:
+        changes: By path.
+        texts: New contents by digest.
+    """
+
+    changes: list[FileChange]
+    texts: Mapping[str, str]
+
+    def arguments(self) -> dict[str, list[Any]]:
+        """Give the arguments of `WRITE` beside `draft` and `revision`."""
+        return {
+            **contents.arguments(self.texts.values()),
+            **arrays_of([change.after for change in self.changes if change.after is not None]),
+            "gone": [change.path for change in self.changes if change.before is not None],
+        }
 
 
-async def of_drafts(session: Session, draft_ids: Collection[UUID]) -> dict[UUID, dict[str, FileEntry]]:
+async def of_draft(transaction: Transaction, draft_id: UUID, *, reading: Collection[str] = ()) -> FileSet:
+    """Read the files of a draft as they are now.
+
+    Args:
+        transaction: The transaction.
+        draft_id: Which draft.
+        reading: The paths of the files whose contents are wanted.
+    """
+    entries, texts = {}, {}
+    rows = await transaction.fetch(_OF_DRAFT, draft=draft_id, reading=list(reading))
+    for path, type_, digest, size, updated_at, text in rows:
+        entries[path] = FileEntry(path, FileType(type_), digest, size, updated_at)
+        if text is not None:
+            texts[digest] = text
+    return FileSet(entries, texts)
+
+
+async def of_drafts(transaction: Transaction, draft_ids: Collection[UUID]) -> dict[UUID, dict[str, FileEntry]]:
     """Read the files of several drafts as they are now."""
-    query = (
-        select(DraftFile)
-        .where(col(DraftFile.draft_id).in_(draft_ids), col(DraftFile.to_revision).is_(None))
-        .order_by(col(DraftFile.path))
-    )
-    files: dict[UUID, dict[str, FileEntry]] = {id_: {} for id_ in draft_ids}
-    for row in await session.exec(query):
-        files[row.draft_id][row.path] = _entry(row)
-    return files
+    return _by_owner(draft_ids, await transaction.fetch(_OF_DRAFTS, drafts=list(draft_ids)))
 
 
 async def at_revisions(
@@ -103,28 +170,24 @@ async def at_revisions(
     return files
 
 
-async def of_version(session: Session, version_id: UUID) -> dict[str, FileEntry]:
+async def of_version(transaction: Transaction, version_id: UUID) -> dict[str, FileEntry]:
     """Read the files of a version."""
-    return (await of_versions(session, [version_id]))[version_id]
+    return (await of_versions(transaction, [version_id]))[version_id]
 
 
-async def of_versions(session: Session, version_ids: Collection[UUID]) -> dict[UUID, dict[str, FileEntry]]:
+async def of_versions(transaction: Transaction, version_ids: Collection[UUID]) -> dict[UUID, dict[str, FileEntry]]:
     """Read the files of several versions."""
-    query = select(VersionFile).where(col(VersionFile.version_id).in_(version_ids)).order_by(col(VersionFile.path))
-    files: dict[UUID, dict[str, FileEntry]] = {id_: {} for id_ in version_ids}
-    for row in await session.exec(query):
-        files[row.version_id][row.path] = _entry(row)
-    return files
+    return _by_owner(version_ids, await transaction.fetch(_OF_VERSIONS, versions=list(version_ids)))
 
 
-def edited(before: Mapping[str, FileEntry], edit: Edit) -> FileSet:
+def edited(before: FileSet, edit: Edit) -> FileSet:
     """Apply an edit to a set of files.
 
     Raises:
         Invalid: With the argument at fault; the set is as it was.
     """
     moment = now()
-    entries = dict(before)
+    entries = dict(before.entries)
     for index, rename in enumerate(edit.rename):
         _rename(entries, rename, ["input", "rename", str(index)], moment)
     for index, path in enumerate(edit.delete):
@@ -182,37 +245,11 @@ def from_scratch(files: Sequence[NewFile], *, path: Sequence[str]) -> FileSet:
     return joined(FileSet({}), FileSet(entries, texts), path=path)
 
 
-async def store_revision(
-    session: Session, draft_id: UUID, revision: int, before: Mapping[str, FileEntry], after: FileSet
-) -> list[FileChange]:
-    """Write the files of a draft's new revision; give what it changed."""
-    await contents.store(session, after.texts.values())
-    changes = await compare(session, before, after.entries)
-    gone = [change.path for change in changes if change.before is not None]
-    current = (col(DraftFile.draft_id) == draft_id, col(DraftFile.to_revision).is_(None))
-    await session.execute(update(DraftFile).where(*current, col(DraftFile.path).in_(gone)).values(to_revision=revision))
-    session.add_all(
-        DraftFile(
-            draft_id=draft_id,
-            path=file.path,
-            from_revision=revision,
-            type=file.type,
-            digest=file.digest,
-            size=file.size,
-            updated_at=file.updated_at,
-        )
-        for file in (change.after for change in changes)
-        if file is not None
-    )
-    await session.flush()
-    return changes
-
-
-async def compare(
-    session: Session, before: Mapping[str, FileEntry], after: Mapping[str, FileEntry]
-) -> list[FileChange]:
-    """List what differs between two stored sets of files."""
-    return changes_between(before, after, await contents.load(session, changed_digests(before, after)))
+async def revision(transaction: Transaction, before: FileSet, after: FileSet) -> Revision:
+    """Find out what a new revision of a draft changes."""
+    texts = {**before.texts, **after.texts}
+    texts |= await contents.load(transaction, changed_digests(before.entries, after.entries) - texts.keys())
+    return Revision(changes_between(before.entries, after.entries, texts), after.texts)
 
 
 def _rename(entries: dict[str, FileEntry], rename: Rename, path: list[str], moment: datetime) -> None:
@@ -242,5 +279,13 @@ def _written(file: NewFile, path: list[str], moment: datetime) -> FileEntry:
     return entry_of(file.path, file.content, moment, file.type)
 
 
-def _entry(row: DraftFile | VersionFile) -> FileEntry:
+def _by_owner(owners: Collection[UUID], rows: Sequence[Any]) -> dict[UUID, dict[str, FileEntry]]:
+    """Give files by the draft or version that they belong to, and by path."""
+    files: dict[UUID, dict[str, FileEntry]] = {owner: {} for owner in owners}
+    for owner, path, type_, digest, size, updated_at in rows:
+        files[owner][path] = FileEntry(path, FileType(type_), digest, size, updated_at)
+    return files
+
+
+def _entry(row: DraftFile) -> FileEntry:
     return FileEntry(row.path, row.type, row.digest, row.size, row.updated_at)

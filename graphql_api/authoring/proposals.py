@@ -9,6 +9,7 @@ from sqlmodel import col, func, select
 from graphql_api.authoring import access, drafts, filesets, journal
 from graphql_api.authoring.errors import proposal_transition
 from graphql_api.authoring.idempotency import Repeatable
+from graphql_api.authoring.journal import Entry
 from graphql_api.authoring.models import AccessRole, Draft, Proposal, ProposalStatus, Workflow
 from graphql_api.context import Context
 from graphql_api.events.records import NewEvent
@@ -230,22 +231,21 @@ async def move(
     if before in RUNNING:
         payload = {"by_id": str(context.actor.user_id), "reason": comment}
         await context.log.append(session, proposal.id, [NewEvent("ProposalCancelled", payload, is_terminal=True)])
-    await journal.tell_status(session, context.log, workflow, proposal, before=before, by=context.actor.user_id)
-    journal.audit(
-        session,
+    entry = Entry(
         context,
-        workflow.id,
         f"proposal.{status.value.lower()}",
-        subject=("Proposal", proposal.id),
-        details={"from": before.value, "paths": list(applied_paths)},
+        ("Proposal", proposal.id),
+        {"from": before.value, "paths": list(applied_paths)},
     )
+    by = context.actor.user_id
+    await journal.tell_status(session, context.log, workflow, proposal, before=before, by=by, entry=entry)
 
 
 async def _order(session: Session, context: Context, workflow: Workflow, wanted: _Wanted, *, action: str) -> Proposal:
     """Store a proposal with the order to run it."""
     await _check_quota(session, context)
     draft = await drafts.opened(session, workflow.id) or await drafts.open_from_latest(session, context, workflow)
-    files = await filesets.of_draft(session, draft.id)
+    files = (await filesets.of_draft(session, draft.id)).entries
     if wanted.context_file_path is not None and wanted.context_file_path not in files:
         argument = "contextFilePath" if wanted.retry_of_id is None else "proposalId"
         raise Invalid(f"The draft has no file {wanted.context_file_path!r}.", path=["input", argument])
@@ -270,8 +270,8 @@ async def _order(session: Session, context: Context, workflow: Workflow, wanted:
     session.add(proposal)
     await session.flush()
     await context.log.append(session, proposal.id, [NewEvent("ProposalQueued", {})])
-    await journal.tell_status(session, context.log, workflow, proposal, before=None, by=context.actor.user_id)
-    journal.audit(session, context, workflow.id, action, subject=("Proposal", proposal.id))
+    entry, by = Entry(context, action, ("Proposal", proposal.id)), context.actor.user_id
+    await journal.tell_status(session, context.log, workflow, proposal, before=None, by=by, entry=entry)
     return proposal
 
 

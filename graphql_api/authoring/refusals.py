@@ -5,6 +5,7 @@ from typing import Any
 from strawberry.extensions.field_extension import AsyncExtensionResolver
 
 from graphql_api.authoring import journal
+from graphql_api.authoring.journal import Entry
 from graphql_api.authoring.types.info import Info
 from graphql_api.kit.conflicts import tried_again
 from graphql_api.kit.errors import DomainError, Forbidden
@@ -31,12 +32,7 @@ class ErrorsAsRecord(ErrorsAsData):
         if not isinstance(error, Forbidden) or error.subject_id is None:
             return
         context = info.context
-        async with context.database.transaction() as session:
-            journal.audit(
-                session,
-                context,
-                error.subject_id,
-                "access.refuse",
-                subject=("Workflow", error.subject_id),
-                details={"operation": info.field_name, "requiredRole": error.required_role},
-            )
+        details = {"operation": info.field_name, "requiredRole": error.required_role}
+        entry = Entry(context, "access.refuse", ("Workflow", error.subject_id), details)
+        async with context.database.plain_transaction() as transaction:
+            await journal.audit(transaction, error.subject_id, entry)

@@ -8,6 +8,7 @@ from graphql_api.authoring import access, drafts, filesets, journal, proposals
 from graphql_api.authoring.definitions import DEFINITION_PATH, Severity, diagnose
 from graphql_api.authoring.errors import DefinitionInvalid, InvalidTransition, StaleRevision
 from graphql_api.authoring.idempotency import Repeatable
+from graphql_api.authoring.journal import Entry
 from graphql_api.authoring.models import (
     AccessRole,
     Draft,
@@ -18,8 +19,6 @@ from graphql_api.authoring.models import (
     Workflow,
 )
 from graphql_api.context import Context
-from graphql_api.kit import contents
-from graphql_api.kit.columns import now
 from graphql_api.kit.conflicts import tried_again
 from graphql_api.kit.database import Session
 from graphql_api.kit.errors import Invalid, NotFound
@@ -58,16 +57,15 @@ async def publish(
         draft = await _publishable(session, workflow, expected_revision)
         version = await _store(session, context, workflow, draft, kept_notes)
         await proposals.supersede_waiting(session, context, workflow, draft)
+        details = {"number": version.number, "revision": draft.revision}
         await journal.tell(
-            session, context.log, workflow, "VersionPublished", by=context.actor.user_id, version_id=str(version.id)
-        )
-        journal.audit(
             session,
-            context,
-            workflow.id,
-            "draft.publish",
-            subject=("Version", version.id),
-            details={"number": version.number, "revision": draft.revision},
+            context.log,
+            workflow,
+            "VersionPublished",
+            by=context.actor.user_id,
+            entry=Entry(context, "draft.publish", ("Version", version.id), details),
+            version_id=str(version.id),
         )
         await repeatable.keep(session, version.id)
     return version
@@ -82,7 +80,7 @@ async def deploy(context: Context, *, workflow_id: UUID | None, number: int) -> 
         InvalidTransition: When the version is deprecated.
     """
     async with context.database.transaction() as session:
-        workflow = await access.hold(session, context.actor, workflow_id, AccessRole.OWNER)
+        workflow = await access.hold_to_change(session, context.actor, workflow_id, AccessRole.OWNER)
         version = await _numbered(session, workflow, number)
         if version.status is VersionStatus.DEPRECATED:
             raise InvalidTransition(
@@ -95,22 +93,16 @@ async def deploy(context: Context, *, workflow_id: UUID | None, number: int) -> 
         previous = workflow.production_version_number
         if previous != number:
             workflow.production_version_number = number
+            details = {"number": number, "previous": previous}
             await journal.tell(
                 session,
                 context.log,
                 workflow,
                 "VersionDeployed",
                 by=context.actor.user_id,
+                entry=Entry(context, "version.deploy", ("Version", version.id), details),
                 version_id=str(version.id),
                 previous_number=previous,
-            )
-            journal.audit(
-                session,
-                context,
-                workflow.id,
-                "version.deploy",
-                subject=("Version", version.id),
-                details={"number": number, "previous": previous},
             )
     return workflow, version
 
@@ -143,15 +135,8 @@ async def deprecate(context: Context, *, workflow_id: UUID | None, number: int) 
                 workflow,
                 "VersionDeprecated",
                 by=context.actor.user_id,
+                entry=Entry(context, "version.deprecate", ("Version", version.id), {"number": number}),
                 version_id=str(version.id),
-            )
-            journal.audit(
-                session,
-                context,
-                workflow.id,
-                "version.deprecate",
-                subject=("Version", version.id),
-                details={"number": number},
             )
     return version
 
@@ -167,12 +152,11 @@ async def _publishable(session: Session, workflow: Workflow, expected_revision: 
             actual=draft.revision,
             path=["input", "expectedRevision"],
         )
-    files = await filesets.of_draft(session, draft.id)
-    if not files:
+    files = await filesets.of_draft(session, draft.id, reading=[DEFINITION_PATH])
+    if not files.entries:
         raise Invalid("The draft has no files: there is nothing to publish.", path=["input", "workflowId"])
-    entry = files.get(DEFINITION_PATH)
-    texts = await contents.load(session, {entry.digest}) if entry else {}
-    diagnostics = diagnose(texts[entry.digest] if entry else None, files.keys())
+    entry = files.entries.get(DEFINITION_PATH)
+    diagnostics = diagnose(files.texts[entry.digest] if entry else None, files.entries.keys())
     errors = [diagnostic for diagnostic in diagnostics if diagnostic.severity is Severity.ERROR]
     if errors:
         raise DefinitionInvalid(
@@ -190,8 +174,8 @@ async def _store(session: Session, context: Context, workflow: Workflow, draft: 
         notes=notes,
         published_by_id=context.actor.user_id,
     )
-    draft.closed_at = now()
-    session.add_all([version, draft])
+    await drafts.close(session, draft, draft.status)
+    session.add(version)
     await session.flush()
     columns = ("path", "type", "digest", "size", "updated_at")
     files = select(literal(version.id), *(getattr(DraftFile, column) for column in columns)).where(

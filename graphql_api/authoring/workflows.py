@@ -10,6 +10,7 @@ from sqlmodel import col, func, select
 from graphql_api.authoring import access, drafts, filesets, journal, proposals, templates
 from graphql_api.authoring.filesets import NewFile
 from graphql_api.authoring.idempotency import Repeatable
+from graphql_api.authoring.journal import Entry
 from graphql_api.authoring.models import AccessRole, Workflow, WorkflowMember
 from graphql_api.context import Context
 from graphql_api.identity import users
@@ -73,10 +74,10 @@ async def create(
         session.add(workflow)
         await session.flush()
         session.add(WorkflowMember(workflow_id=workflow.id, user_id=actor.user_id, role=AccessRole.OWNER))
-        await journal.tell(session, context.log, workflow, "WorkflowCreated", by=actor.user_id)
+        entry = Entry(context, "workflow.create", ("Workflow", workflow.id))
+        await journal.tell(session, context.log, workflow, "WorkflowCreated", by=actor.user_id, entry=entry)
         if both.entries:
             await drafts.open_with(session, context, workflow, both)
-        journal.audit(session, context, workflow.id, "workflow.create", subject=("Workflow", workflow.id))
         await repeatable.keep(session, workflow.id)
     return workflow
 
@@ -105,22 +106,15 @@ async def change(
     if is_archived is not None:
         changed["is_archived"] = is_archived
     async with context.database.transaction() as session:
-        workflow = await access.hold(session, context.actor, workflow_id, needed, takes_archived=True)
+        workflow = await access.hold_to_change(session, context.actor, workflow_id, needed, takes_archived=True)
         if workflow.is_archived and is_archived is not False:
             raise Invalid("This workflow is archived. Restore it with isArchived: false first.", path=["input"])
         changed = {name: value for name, value in changed.items() if getattr(workflow, name) != value}
         if not changed:
             return workflow
         workflow.sqlmodel_update(changed)
-        await journal.tell(session, context.log, workflow, "WorkflowUpdated", by=context.actor.user_id)
-        journal.audit(
-            session,
-            context,
-            workflow.id,
-            "workflow.update",
-            subject=("Workflow", workflow.id),
-            details={"changed": sorted(changed)},
-        )
+        entry = Entry(context, "workflow.update", ("Workflow", workflow.id), {"changed": sorted(changed)})
+        await journal.tell(session, context.log, workflow, "WorkflowUpdated", by=context.actor.user_id, entry=entry)
     return workflow
 
 
@@ -134,11 +128,13 @@ async def delete(context: Context, *, workflow_id: UUID | None) -> UUID:
         NotFound, Forbidden, Locked: See `access.hold`; it takes an owner.
     """
     async with context.database.transaction() as session:
-        workflow = await access.hold(session, context.actor, workflow_id, AccessRole.OWNER, takes_archived=True)
+        workflow = await access.hold_to_change(
+            session, context.actor, workflow_id, AccessRole.OWNER, takes_archived=True
+        )
         await proposals.cancel_running(session, context, workflow)
-        await journal.tell(session, context.log, workflow, "WorkflowUpdated", by=context.actor.user_id)
+        entry = Entry(context, "workflow.delete", ("Workflow", workflow.id))
+        await journal.tell(session, context.log, workflow, "WorkflowUpdated", by=context.actor.user_id, entry=entry)
         workflow.deleted_at = now()
-        journal.audit(session, context, workflow.id, "workflow.delete", subject=("Workflow", workflow.id))
     return workflow.id
 
 
@@ -154,7 +150,7 @@ async def set_member(context: Context, *, workflow_id: UUID | None, email: str, 
         user = await users.by_email(session, email)
         leaves = user is not None and user.id == context.actor.user_id and role is None
         needed = AccessRole.VIEWER if leaves else AccessRole.OWNER
-        workflow = await access.hold(session, context.actor, workflow_id, needed, takes_archived=True)
+        workflow = await access.hold_to_change(session, context.actor, workflow_id, needed, takes_archived=True)
         if user is None or user.disabled_at:
             raise NotFound("There is no user with this e-mail address.", path=["input", "email"])
         member = await session.get(WorkflowMember, (workflow.id, user.id))
@@ -166,22 +162,16 @@ async def set_member(context: Context, *, workflow_id: UUID | None, email: str, 
             await session.delete(member)
         elif role is not None:
             await session.merge(WorkflowMember(workflow_id=workflow.id, user_id=user.id, role=role))
+        given = role.value if role else None
         await journal.tell(
             session,
             context.log,
             workflow,
             "WorkflowMembersChanged",
             by=context.actor.user_id,
+            entry=Entry(context, "workflow.share", ("User", user.id), {"role": given}),
             member_id=str(user.id),
-            role=role.value if role else None,
-        )
-        journal.audit(
-            session,
-            context,
-            workflow.id,
-            "workflow.share",
-            subject=("User", user.id),
-            details={"role": role.value if role else None},
+            role=given,
         )
     return workflow
 
@@ -203,7 +193,7 @@ async def lock(context: Context, *, workflow_id: UUID | None, seconds: int) -> W
         raise Invalid(f"ttl is {MIN_LOCK_SECONDS} to {MAX_LOCK_SECONDS} seconds.", path=["input", "ttl"])
     actor = context.actor
     async with context.database.transaction() as session:
-        workflow = await access.hold(session, actor, workflow_id, AccessRole.EDITOR)
+        workflow = await access.hold_to_change(session, actor, workflow_id, AccessRole.EDITOR)
         moment = now()
         if access.lock_holder(workflow) != actor.user_id:
             workflow.lock_acquired_at = moment
@@ -221,7 +211,7 @@ async def unlock(context: Context, *, workflow_id: UUID | None, force: bool) -> 
         NotFound, Forbidden, Locked: See `access.hold`; breaking a lock takes an owner.
     """
     async with context.database.transaction() as session:
-        workflow = await access.hold(
+        workflow = await access.hold_to_change(
             session, context.actor, workflow_id, AccessRole.EDITOR, respects_lock=not force, takes_archived=True
         )
         holder = access.lock_holder(workflow)
@@ -249,8 +239,8 @@ async def _tell_lock(session: Session, context: Context, workflow: Workflow, act
             "acquired_at": acquired_at.isoformat(),
             "expires_at": expires_at.isoformat(),
         }
-    await journal.tell(session, context.log, workflow, "WorkflowLockChanged", by=context.actor.user_id, lock=held)
-    journal.audit(session, context, workflow.id, action, subject=("Workflow", workflow.id), details={"lock": held})
+    entry, by = Entry(context, action, ("Workflow", workflow.id), {"lock": held}), context.actor.user_id
+    await journal.tell(session, context.log, workflow, "WorkflowLockChanged", by=by, entry=entry, lock=held)
 
 
 async def _keep_an_owner(session: Session, workflow: Workflow) -> None:

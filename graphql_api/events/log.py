@@ -1,7 +1,7 @@
 """The append-only log: sequences without holes, appends fenced by an epoch, followed by replay and then live."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from time import perf_counter
@@ -26,27 +26,23 @@ from graphql_api.kit.columns import among, columns_of, now, select_rows
 from graphql_api.kit.database import DATABASE_ERRORS, Database, Session
 from graphql_api.kit.duties import background
 from graphql_api.kit.errors import CursorInvalid
+from graphql_api.kit.statements import Statement, Transaction
 
 SILENCE_SECONDS = 2.0
 """After this long without a word of a subject, its followers' positions are compared with the log."""
 
 _APPEND = """
     WITH {allowed} head AS (
-        UPDATE event_logs SET last_sequence = last_sequence + {count}, is_closed = {closes}
-        WHERE subject_id = {subject} AND NOT is_closed AND (CAST({epoch} AS bigint) IS NULL OR epoch = {epoch})
-            {condition}
-        RETURNING last_sequence - {count} AS base
+        UPDATE event_logs SET last_sequence = last_sequence + :count, is_closed = :closes
+        WHERE subject_id = :subject AND NOT is_closed AND (:epoch::bigint IS NULL OR epoch = :epoch) {condition}
+        RETURNING last_sequence - :count AS base
     ) {along}
     INSERT INTO events (subject_id, sequence, type, payload, is_terminal, occurred_at)
-    SELECT {subject}, head.base + new.position, new.type, CAST(new.payload AS jsonb), new.is_terminal, clock_timestamp()
-    FROM head, unnest(CAST({types} AS text[]), CAST({payloads} AS text[]), CAST({terminals} AS boolean[]))
+    SELECT :subject, head.base + new.position, new.type, new.payload::jsonb, new.is_terminal, clock_timestamp()
+    FROM head, unnest(:types::text[], :payloads::text[], :terminals::boolean[])
         WITH ORDINALITY AS new (type, payload, is_terminal, position)
     RETURNING sequence, occurred_at
 """
-_ARGUMENTS = ("subject", "epoch", "count", "closes", "types", "payloads", "terminals")
-_APPEND_ALONG = text(
-    _APPEND.format(allowed="", condition="", along="", **{argument: f":{argument}" for argument in _ARGUMENTS})
-)
 
 SAMPLE_SECONDS = 0.02
 """Between two samples of the lag, at least: with thousands of followers, timing each would cost more than sending."""
@@ -77,22 +73,27 @@ class AppendRefused(Exception):
 class Companion:
     """What a writer of a log notes elsewhere in the statement that appends: both are written, or neither is.
 
-    The arguments $1 and $2 are the subject and the epoch; those of its own begin with $8.
+    The arguments `:subject` and `:epoch` are those of the append; those of its own have other names than `_arguments`.
 
     Args:
-        lock: A SELECT that takes the lock of the writer's own row before that of the log; without a row nothing is
-            written.
         writes: Expressions of WITH that write, each only where `head` has a row, whose `base` is the sequence of the
             newest event before.
+        lock: A SELECT, or a statement that returns what it writes, which takes the lock of the writer's own row before
+            that of the log; without a row nothing is written.
     """
 
-    def __init__(self, lock: str, *writes: str) -> None:
-        self.append = _APPEND.format(
-            allowed=f"allowed AS ({lock}),",
-            condition="AND EXISTS (SELECT FROM allowed)",
-            along="".join(f", {write}" for write in writes),
-            **{argument: f"${number}" for number, argument in enumerate(_ARGUMENTS, 1)},
+    def __init__(self, *writes: str, lock: str | None = None) -> None:
+        self.append = Statement(
+            _APPEND.format(
+                allowed="" if lock is None else f"allowed AS ({lock}),",
+                condition="" if lock is None else "AND EXISTS (SELECT FROM allowed)",
+                along="".join(f", {write}" for write in writes),
+            )
         )
+
+
+_ALONE = Companion()
+_NO_VALUES: Mapping[str, object] = {}
 
 
 class EventLog:
@@ -128,15 +129,24 @@ class EventLog:
         )
 
     async def append(
-        self, session: Session, subject: UUID, events: Sequence[NewEvent | NewLiveEvent], *, epoch: int | None = None
+        self,
+        transaction: Transaction,
+        subject: UUID,
+        events: Sequence[NewEvent | NewLiveEvent],
+        *,
+        epoch: int | None = None,
+        companion: Companion = _ALONE,
+        values: Mapping[str, object] = _NO_VALUES,
     ) -> list[StoredEvent]:
         """Append events in the caller's transaction; followers hear of them, in this order, once it is committed.
 
         Args:
-            session: The transaction.
+            transaction: The transaction.
             subject: Whose log.
             events: In order, at least one to store; only the last of those may be terminal.
             epoch: The writer's fencing token; None for writers that hold the subject's own lock.
+            companion: What else is written in the same statement.
+            values: The companion's own arguments.
 
         Returns:
             The stored events with their sequences.
@@ -144,27 +154,28 @@ class EventLog:
         Raises:
             AppendRefused: When the log is closed or the epoch is over; nothing was written.
         """
-        rows = await session.execute(_APPEND_ALONG, _arguments(subject, events, epoch))
-        stored = _stored(subject, events, epoch, rows.all())
-        session.after_commit.append(partial(self._publish, subject, events, stored))
+        rows = await transaction.fetch(companion.append, **_arguments(subject, events, epoch), **values)
+        stored = _stored(subject, events, epoch, rows)
+        transaction.after_commit.append(partial(self._publish, subject, events, stored))
         return stored
 
     async def append_alone(
         self,
         subject: UUID,
         events: Sequence[NewEvent | NewLiveEvent],
-        *values: object,
+        *,
         epoch: int,
         companion: Companion,
+        values: Mapping[str, object],
     ) -> list[StoredEvent]:
         """Append events in a statement that is a transaction of its own, which costs a fraction of one of several.
 
         Args:
             subject: Whose log.
             events: In order, at least one to store.
-            values: The companion's own arguments.
             epoch: The writer's fencing token.
             companion: What else is written.
+            values: The companion's own arguments.
 
         Returns:
             The stored events with their sequences.
@@ -173,8 +184,9 @@ class EventLog:
             AppendRefused: When the log is closed, the epoch is over, or the companion's row is not there; nothing was
                 written.
         """
-        arguments = _arguments(subject, events, epoch).values()
-        stored = _stored(subject, events, epoch, await self._database.fetch(companion.append, *arguments, *values))
+        arguments = companion.append.arguments(**_arguments(subject, events, epoch), **values)
+        rows = await self._database.fetch(companion.append.query, *arguments)
+        stored = _stored(subject, events, epoch, rows)
         self._publish(subject, events, stored)
         return stored
 
@@ -304,7 +316,7 @@ class EventLog:
 
 
 def _arguments(subject: UUID, events: Sequence[NewEvent | NewLiveEvent], epoch: int | None) -> dict[str, object]:
-    """Give the arguments of an append, in the order of their numbers."""
+    """Give the arguments of an append."""
     new = [event for event in events if isinstance(event, NewEvent)]
     return {
         "subject": subject,

@@ -46,6 +46,11 @@ def columns_of(model: Any) -> Any:  # noqa: ANN401 - a table's model, and a coll
     return model.__table__.c
 
 
+def names_of(model: Any) -> str:  # noqa: ANN401 - a table's model
+    """List the columns of a table, for plain SQL: a `*` would break when a migration adds one."""
+    return ", ".join(model.__table__.c.keys())
+
+
 def select_rows(*columns: Any) -> Select[Any]:  # noqa: ANN401 - of any tables
     """Select columns, for `Database.rows`; SQLModel's own `select` is typed for a few of them."""
     return select(*columns)

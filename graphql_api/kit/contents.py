@@ -1,21 +1,24 @@
 """The content store: each text once, under the digest of its bytes."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
+from typing import Any
 
-from sqlalchemy.dialects.postgresql import insert
-from sqlmodel import Field, SQLModel, col, select
+from sqlmodel import Field, SQLModel
 
-from graphql_api.kit.database import Session
 from graphql_api.kit.files import digest_of
+from graphql_api.kit.statements import Statement, Transaction
 
 STORE = """
     INSERT INTO contents (digest, content, size)
     SELECT digest, content, size
-    FROM unnest({digests}::text[], {contents}::text[], {sizes}::int[]) AS new (digest, content, size)
-    WHERE EXISTS (SELECT FROM {condition})
-    ORDER BY digest ON CONFLICT DO NOTHING
+    FROM unnest(:digests::text[], :contents::text[], :sizes::int[]) AS new (digest, content, size)
+    {condition}
+    ORDER BY digest ON CONFLICT DO NOTHING  -- one order for everybody, so that two writers can't deadlock
 """
-"""Does what `store` does, as a part of another statement, if a query of it has a row; `columns` gives the arguments."""
+"""Does what `store` does, as a part of another statement, perhaps on a condition; see `arguments`."""
+
+_STORE = Statement(STORE.format(condition=""))
+_LOAD = Statement("SELECT digest, content FROM contents WHERE digest = ANY(:digests::text[])")
 
 
 class Content(SQLModel, table=True):
@@ -28,26 +31,24 @@ class Content(SQLModel, table=True):
     size: int
 
 
-async def store(session: Session, contents: Iterable[str]) -> None:
+async def store(transaction: Transaction, contents: Collection[str]) -> None:
     """Keep texts; those that are kept already cost nothing."""
-    rows = [
-        {"digest": digest, "content": content, "size": size}
-        for digest, content, size in zip(*columns(contents), strict=True)
-    ]
-    rows.sort(key=lambda row: str(row["digest"]))  # one order for everybody, so that two writers can't deadlock
-    if rows:
-        await session.execute(insert(Content).on_conflict_do_nothing(), rows)
+    if contents:
+        await transaction.fetch(_STORE, **arguments(contents))
 
 
-def columns(contents: Iterable[str]) -> tuple[list[str], list[str], list[int]]:
-    """Give the digests, the texts and the sizes of texts, each once."""
+def arguments(contents: Collection[str]) -> dict[str, list[Any]]:
+    """Give the arguments of `STORE`: the digests, the texts and the sizes of texts, each once."""
     texts = list(dict.fromkeys(contents))
-    return [digest_of(text) for text in texts], texts, [len(text.encode()) for text in texts]
+    return {
+        "digests": [digest_of(text) for text in texts],
+        "contents": texts,
+        "sizes": [len(text.encode()) for text in texts],
+    }
 
 
-async def load(session: Session, digests: Collection[str]) -> dict[str, str]:
+async def load(transaction: Transaction, digests: Collection[str]) -> dict[str, str]:
     """Read texts by their digests."""
     if not digests:
         return {}
-    rows = await session.exec(select(Content.digest, Content.content).where(col(Content.digest).in_(digests)))
-    return dict(rows.all())
+    return {row.digest: row.content for row in await transaction.fetch(_LOAD, digests=list(digests))}

@@ -3,11 +3,12 @@
 import hashlib
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from pathlib import PurePosixPath
+from typing import Any
 
 from patiencediff import unified_diff
 
@@ -141,6 +142,17 @@ def entry_of(path: str, content: str, updated_at: datetime, type_: FileType | No
     """Describe a file by its path and content; the type follows the path unless one is given."""
     encoded = content.encode()
     return FileEntry(path, type_ or type_of(path), hashlib.sha256(encoded).hexdigest(), len(encoded), updated_at)
+
+
+def arrays_of(files: Sequence[FileEntry]) -> dict[str, list[Any]]:
+    """Give files as a statement's arguments: an array of each attribute."""
+    return {
+        "file_paths": [file.path for file in files],
+        "file_types": [file.type.value for file in files],
+        "file_digests": [file.digest for file in files],
+        "file_sizes": [file.size for file in files],
+        "file_times": [file.updated_at for file in files],
+    }
 
 
 def changes_between(

@@ -78,22 +78,19 @@ _RENEW = """
 """
 
 
-_LOCK = "SELECT FROM executions WHERE id = $1 AND epoch = $2 AND state = 'RUNNING' FOR NO KEY UPDATE"
+_LOCK = "SELECT FROM executions WHERE id = :subject AND epoch = :epoch AND state = 'RUNNING' FOR NO KEY UPDATE"
 _NOTE = """
     noted AS (
         UPDATE executions
-        SET frames_ingested = $8, input_tokens = input_tokens + $9, output_tokens = output_tokens + $10
-        WHERE id = $1 AND EXISTS (SELECT FROM head)
+        SET frames_ingested = :frames, input_tokens = input_tokens + :input_tokens,
+            output_tokens = output_tokens + :output_tokens
+        WHERE id = :subject AND EXISTS (SELECT FROM head)
     )
 """
+_TEXTS = f"texts AS ({contents.STORE.format(condition='WHERE EXISTS (SELECT FROM head)')})"
 _FRAMES = "UPDATE executions SET frames_ingested = $3 WHERE id = $1 AND epoch = $2 AND state = 'RUNNING' RETURNING id"
-_PROGRESS = Companion(_LOCK, _NOTE)
-_PROGRESS_AND_FILES = Companion(
-    _LOCK,
-    _NOTE,
-    f"texts AS ({contents.STORE.format(digests='$11', contents='$12', sizes='$13', condition='head')})",
-    snapshots.WRITE,
-)
+_PROGRESS = Companion(_NOTE, lock=_LOCK)
+_PROGRESS_AND_FILES = Companion(_NOTE, _TEXTS, snapshots.WRITE, lock=_LOCK)
 
 
 class LeaseLost(Exception):
@@ -243,11 +240,17 @@ async def tell(
     Raises:
         AppendRefused: When the claim is over; nothing was written.
     """
-    noted = (frames, input_tokens, output_tokens)
-    if files is None:
-        return await log.append_alone(claim.execution_id, events, *noted, epoch=claim.epoch, companion=_PROGRESS)
     return await log.append_alone(
-        claim.execution_id, events, *noted, *files.arguments(), epoch=claim.epoch, companion=_PROGRESS_AND_FILES
+        claim.execution_id,
+        events,
+        epoch=claim.epoch,
+        companion=_PROGRESS if files is None else _PROGRESS_AND_FILES,
+        values={
+            "frames": frames,
+            "input_tokens": input_tokens,
+            "output_tokens": output_tokens,
+            **({} if files is None else files.arguments()),
+        },
     )
 
 

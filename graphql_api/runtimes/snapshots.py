@@ -22,6 +22,7 @@ from graphql_api.kit.files import (
     FileChange,
     FileEntry,
     InvalidFile,
+    arrays_of,
     changed_digests,
     changes_between,
     checked_content,
@@ -38,16 +39,17 @@ MAX_REFUSALS = 100
 WRITE = """
     gone AS (
         UPDATE execution_files AS file SET to_sequence = head.base + gone.position
-        FROM head, unnest($14::text[], $15::bigint[]) AS gone (path, position)
-        WHERE file.execution_id = $1 AND file.path = gone.path AND file.to_sequence IS NULL
+        FROM head, unnest(:gone::text[], :gone_at::bigint[]) AS gone (path, position)
+        WHERE file.execution_id = :subject AND file.path = gone.path AND file.to_sequence IS NULL
         RETURNING file.path
     ),
     brought AS (
         INSERT INTO execution_files
             (execution_id, path, type, digest, size, updated_at, from_sequence, to_sequence)
-        SELECT $1, path, type, digest, size, updated_at, head.base + since, head.base + until
+        SELECT :subject, path, type, digest, size, updated_at, head.base + since, head.base + until
         FROM head, unnest(
-            $16::text[], $17::text[], $18::text[], $19::int[], $20::timestamptz[], $21::bigint[], $22::bigint[]
+            :file_paths::text[], :file_types::text[], :file_digests::text[], :file_sizes::int[],
+            :file_times::timestamptz[], :since::bigint[], :until::bigint[]
         ) AS new (path, type, digest, size, updated_at, since, until)
         WHERE (SELECT count(*) FROM gone) >= 0  -- first those that they replace
     )
@@ -176,21 +178,17 @@ class Written:
                 self._standing[change.path] = len(self._rows)
                 self._rows.append((change.after, position))
 
-    def arguments(self) -> tuple[list[Any], ...]:
+    def arguments(self) -> dict[str, list[Any]]:
         """Give the arguments of `contents.STORE` and of `WRITE`."""
         files = [file for file, _ in self._rows]
-        return (
-            *contents.columns(self.texts),
-            list(self._gone.keys()),
-            list(self._gone.values()),
-            [file.path for file in files],
-            [file.type.value for file in files],
-            [file.digest for file in files],
-            [file.size for file in files],
-            [file.updated_at for file in files],
-            [position for _, position in self._rows],
-            [self._until.get(index) for index in range(len(files))],
-        )
+        return {
+            **contents.arguments(self.texts),
+            **arrays_of(files),
+            "gone": list(self._gone.keys()),
+            "gone_at": list(self._gone.values()),
+            "since": [position for _, position in self._rows],
+            "until": [self._until.get(index) for index in range(len(files))],
+        }
 
 
 async def insert(session: Session, execution_id: UUID, sequence: int, files: Iterable[FileEntry]) -> None:

@@ -298,4 +298,4 @@ class TestMutations:
         write = [{"path": f"{number}.md", "content": f"{workflow} {number}\n"} for number in range(files)]
         with counted(studio.database) as statements:
             await ada.do("editDraft", "draft { id }", workflowId=workflow, expectedRevision=1, write=write)
-        assert len(statements) <= 14, statements
+        assert len(statements) == 6, statements

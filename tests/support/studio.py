@@ -1,6 +1,7 @@
 """A place to make workflows, people and proposals in, without an agent: tests play the runtime."""
 
 import json
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
@@ -9,8 +10,10 @@ from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
-from asyncpg import Connection, Record
+from asyncpg import Connection
+from asyncpg.connection import LoggedQuery
 from sqlalchemy import event, text
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from graphql_api.authoring.access import lost_access
 from graphql_api.authoring.outcomes import ProposalOutcomes
@@ -312,6 +315,12 @@ async def open_studio(database: Database, log: EventLog) -> AsyncIterator[Studio
         await connection.close()
 
 
+_OF_THE_DRIVER = re.compile(
+    r"\s*(BEGIN|COMMIT|ROLLBACK|SELECT\s+current_setting\('jit'\)|WITH RECURSIVE typeinfo_tree)"
+)
+"""Transaction control, and what asyncpg asks of the first value of a type on a connection."""
+
+
 class Statements(list[str]):
     """SQL statements that were executed, transaction control aside."""
 
@@ -324,16 +333,23 @@ def counted(database: Database) -> Any:  # noqa: ANN401 - an iterator of `Statem
     def note(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
         statements.append(statement)
 
-    fetch, engine = database.fetch, database.engine.sync_engine
+    def note_plain(query: LoggedQuery) -> None:
+        if not _OF_THE_DRIVER.match(query.query):
+            statements.append(query.query)
 
-    async def noted(query: str, *arguments: object) -> list[Record]:
-        statements.append(query)
-        return await fetch(query, *arguments)
+    def listen(_connection: object, entry: ConnectionPoolEntry, _fairy: object) -> None:
+        entry.driver_connection.add_query_logger(note_plain)
 
-    event.listen(engine, "before_cursor_execute", note)
-    database.fetch = noted  # type: ignore[method-assign]  # it goes on as it was
+    def leave(_connection: object, entry: ConnectionPoolEntry) -> None:
+        if entry.driver_connection is not None:
+            entry.driver_connection.remove_query_logger(note_plain)
+
+    engine = database.engine.sync_engine
+    listeners = {"before_cursor_execute": note, "checkout": listen, "checkin": leave}
+    for name, listener in listeners.items():
+        event.listen(engine, name, listener)
     try:
         yield statements
     finally:
-        del database.fetch  # type: ignore[method-assign]
-        event.remove(engine, "before_cursor_execute", note)
+        for name, listener in listeners.items():
+            event.remove(engine, name, listener)
