@@ -126,10 +126,10 @@ class TestEveryConnection:
 
     @pytest.mark.parametrize("name", COUNTED)
     async def test_it_is_counted_only_when_that_is_asked(self, crowd: Crowd, name: str) -> None:
-        with counted(crowd.studio.database) as statements:
+        async with counted(crowd.studio.database) as statements:
             await crowd.read(name, "nodes { id } edges { cursor } pageInfo { hasNextPage }")
         assert not [statement for statement in statements if "count(" in statement]
-        with counted(crowd.studio.database) as statements:
+        async with counted(crowd.studio.database) as statements:
             found = await crowd.read(name, "totalCount")
         assert len([statement for statement in statements if "count(" in statement]) == 1
         assert found["totalCount"] == len(await crowd.cursors(name, first=100))

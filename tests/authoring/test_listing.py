@@ -167,10 +167,10 @@ class TestWorkflows:
         assert await team.viewer.code(document, id=team.workflow, after=cursor) == "CURSOR_INVALID"
 
     async def test_counts_only_when_it_is_asked(self, ada: Api, studio: Studio) -> None:
-        with counted(studio.database) as statements:
+        async with counted(studio.database) as statements:
             await ada("{ workflows(first: 2) { nodes { id } } }")
         assert not [statement for statement in statements if "count(" in statement]
-        with counted(studio.database) as statements:
+        async with counted(studio.database) as statements:
             data = await ada('{ workflows(first: 2, filter: {search: "the"}) { totalCount } }')
         assert data["workflows"]["totalCount"] == 7
         assert len([statement for statement in statements if "count(" in statement]) == 1

@@ -65,7 +65,7 @@ async def full(studio: Studio, owner: Api, number: int) -> tuple[str, str]:
 async def statements_of(studio: Studio, api: Api, document: str, **variables: object) -> list[str]:
     """Give the statements of an operation that comes again, as those of clients do."""
     await api(document, **variables)
-    with counted(studio.database) as statements:
+    async with counted(studio.database) as statements:
         await api(document, **variables)
     return sorted(statements)
 
@@ -282,7 +282,7 @@ class TestEveryList:
         counts, answers = [], []
         for api, variables in (few, few, many):  # the first time it is executed by graphql-core
             given = {variable: variables[variable] for variable in used}
-            with counted(studio.database) as statements:
+            async with counted(studio.database) as statements:
                 answers.append(json.dumps(await api(document, **given)))
             counts.append(len(statements))
         assert counts[1] == counts[2] <= counts[0] <= MOST
@@ -296,6 +296,6 @@ class TestMutations:
         ada = await studio.person()
         workflow = await studio.workflow(ada, {"kept.md": "kept\n"})
         write = [{"path": f"{number}.md", "content": f"{workflow} {number}\n"} for number in range(files)]
-        with counted(studio.database) as statements:
+        async with counted(studio.database) as statements:
             await ada.do("editDraft", "draft { id }", workflowId=workflow, expectedRevision=1, write=write)
         assert len(statements) == 6, statements

@@ -1,9 +1,10 @@
 """A place to make workflows, people and proposals in, without an agent: tests play the runtime."""
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
@@ -325,8 +326,8 @@ class Statements(list[str]):
     """SQL statements that were executed, transaction control aside."""
 
 
-@contextmanager
-def counted(database: Database) -> Any:  # noqa: ANN401 - an iterator of `Statements`
+@asynccontextmanager
+async def counted(database: Database) -> AsyncIterator[Statements]:
     """Collect the statements that are executed while the context lasts."""
     statements = Statements()
 
@@ -350,6 +351,7 @@ def counted(database: Database) -> Any:  # noqa: ANN401 - an iterator of `Statem
         event.listen(engine, name, listener)
     try:
         yield statements
+        await asyncio.sleep(0)  # the driver tells of its statements one turn later
     finally:
         for name, listener in listeners.items():
             event.remove(engine, name, listener)
