@@ -1,13 +1,13 @@
 """Pieces of messages while they are written: all, joined, or none."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from enum import Enum
 
 from graphql_api.events.records import LiveEvent, StoredEvent
-from graphql_api.kit.batches import Batched
+from graphql_api.kit.batches import Batch, Batched
 
 COALESCE_SECONDS = 0.05
 """How long pieces are joined before they are sent."""
@@ -35,7 +35,9 @@ async def _chosen(
     fresh = _Fresh()
     async with aclosing(events):
         while batch := await events.batch():
-            chosen = [event for event in fresh.of(batch) if mode is DeltaMode.ALL or isinstance(event, StoredEvent)]
+            chosen = fresh.of(batch)
+            if mode is DeltaMode.NONE and not chosen.made(_is_stored):
+                chosen = Batch(event for event in chosen if isinstance(event, StoredEvent))
             if chosen:
                 yield chosen
 
@@ -46,11 +48,12 @@ class _Fresh:
     def __init__(self) -> None:
         self._given: dict[str, int] = {}
 
-    def of(self, batch: Sequence[StoredEvent | LiveEvent]) -> Iterable[StoredEvent | LiveEvent]:
-        """Give what is new in a batch."""
-        if not self._given and all(event.__class__ is StoredEvent for event in batch):
+    def of(self, batch: Batch[StoredEvent | LiveEvent]) -> Batch[StoredEvent | LiveEvent]:
+        """Give what is new in a batch: if that is all of it, the batch itself, which others were handed too."""
+        if not self._given and batch.made(_is_stored):
             return batch
-        return self._of(batch)
+        fresh = Batch(self._of(batch))
+        return batch if fresh == batch else fresh
 
     def _of(self, batch: Sequence[StoredEvent | LiveEvent]) -> Iterator[StoredEvent | LiveEvent]:
         for event in batch:
@@ -79,7 +82,7 @@ async def _joined(events: Batched[StoredEvent | LiveEvent]) -> AsyncGenerator[Se
     """Hold a piece back for a moment, and join to it what follows of the same message."""
     clock = asyncio.get_running_loop().time
     fresh, held, due = _Fresh(), None, 0.0
-    following: asyncio.Future[Sequence[StoredEvent | LiveEvent]] | None = None
+    following: asyncio.Future[Batch[StoredEvent | LiveEvent]] | None = None
     async with aclosing(events):
         try:
             while True:
@@ -109,9 +112,11 @@ async def _joined(events: Batched[StoredEvent | LiveEvent]) -> AsyncGenerator[Se
 
 
 def _join_all(
-    held: LiveEvent | None, events: Iterable[StoredEvent | LiveEvent]
-) -> tuple[list[StoredEvent | LiveEvent], LiveEvent | None]:
+    held: LiveEvent | None, events: Batch[StoredEvent | LiveEvent]
+) -> tuple[Sequence[StoredEvent | LiveEvent], LiveEvent | None]:
     """Join what belongs together; give what is complete, and the piece that waits for more."""
+    if held is None and events.made(_is_stored):
+        return events, None
     passed: list[StoredEvent | LiveEvent] = []
     for event in events:
         joined = _join(held, event)
@@ -126,6 +131,10 @@ def _join_all(
         else:
             passed.append(event)
     return passed, held
+
+
+def _is_stored(events: Batch[StoredEvent | LiveEvent]) -> bool:
+    return all(isinstance(event, StoredEvent) for event in events)
 
 
 def _join(held: LiveEvent | None, event: StoredEvent | LiveEvent) -> LiveEvent | None:

@@ -1,7 +1,6 @@
 """Subscriptions of the product: an access check, then the log is followed."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncIterator
 from typing import Annotated
 from uuid import UUID
 
@@ -50,7 +49,7 @@ class AuthoringSubscriptions:
         subject, workflow_id = await _seen_proposal(info, proposal_id)
         await executions.link_trace(info.context.database, subject)
         position = await _position(info, subject, after)
-        return Batched(_while_allowed(info, workflow_id, subject, position, deltas)).mapped(proposal_event)
+        return _while_allowed(info, workflow_id, subject, position, deltas).mapped(proposal_event)
 
     @strawberry.subscription(
         description="What happens to a workflow: first what was recorded after `after`, then live, in order, without a "
@@ -69,7 +68,7 @@ class AuthoringSubscriptions:
             info.context.actor  # noqa: B018 - refuses anonymous callers first
             raise NotFound("There is no such workflow.", path=["workflowId"])
         position = await _position(info, subject, after)
-        return Batched(_while_allowed(info, subject, subject, position, DeltaMode.ALL)).mapped(workflow_event)
+        return _while_allowed(info, subject, subject, position, DeltaMode.ALL).mapped(workflow_event)
 
 
 async def _seen_proposal(info: Info, proposal_id: str) -> tuple[UUID, UUID]:
@@ -89,18 +88,14 @@ async def _position(info: Info, subject: UUID, after: str | None) -> int:
     return position
 
 
-async def _while_allowed(
+def _while_allowed(
     info: Info, workflow_id: UUID, subject: UUID, position: int, deltas: DeltaMode
-) -> AsyncGenerator[Sequence[StoredEvent | LiveEvent]]:
+) -> Batched[StoredEvent | LiveEvent]:
     """Follow a log until the caller loses access to the workflow.
 
-    Raises:
-        Unauthenticated: Once the token of the connection has expired, or the account is closed.
-        Forbidden: When the caller may not see the workflow any more.
+    The stream raises `Unauthenticated` once the token of the connection has expired, or the account is closed, and
+    `Forbidden` when the caller may not see the workflow any more.
     """
     context = info.context
-    with context.engines.watches.watching(Claim(context.actor, workflow_id), context.expires_at) as ending:
-        events = with_deltas(context.log.follow(subject, after=position, ending=ending), deltas)
-        async with aclosing(events):
-            while batch := await events.batch():
-                yield batch
+    watch = context.engines.watches.watching(Claim(context.actor, workflow_id), context.expires_at)
+    return with_deltas(context.log.follow(subject, after=position, watch=watch), deltas)

@@ -17,7 +17,7 @@ _GREATEST = 2**63 - 1
 
 def encode_cursor(subject: UUID, sequence: int) -> str:
     """Name a position of a log for clients; it stays valid for ever."""
-    position = subject.bytes + sequence.to_bytes(8, "big")
+    position = (subject.int << 64 | sequence).to_bytes(_LENGTH, "big")
     return binascii.b2a_base64(position, newline=False).translate(_URL_SAFE).decode()
 
 

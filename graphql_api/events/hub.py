@@ -1,13 +1,13 @@
 """Who follows what in this process, and what has arrived for them."""
 
 import asyncio
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from uuid import UUID
 
 from graphql_api.events.records import LiveEvent, StoredEvent
 from graphql_api.kit import metrics
+from graphql_api.kit.batches import Batch
 
 MAILBOX_SIZE = 256
 """Events that wait for one follower; a slower one goes back to the log, so that its memory is bounded."""
@@ -43,29 +43,38 @@ class Ending:
 class Mailbox:
     """What has arrived for one follower since it looked last."""
 
-    __slots__ = ("_arrived", "_events", "_must_read", "_pointed", "heard_at")
+    __slots__ = ("_arrived", "_batches", "_held", "_must_read", "_pointed", "heard_at")
 
     def __init__(self) -> None:
-        self._events: deque[StoredEvent | LiveEvent] = deque()
+        self._batches: list[Batch[StoredEvent | LiveEvent]] = []
+        self._held = 0
         self._arrived = asyncio.Event()
         self._must_read = False
         self._pointed = 0
         self.heard_at = asyncio.get_running_loop().time()
 
-    def put(self, events: Sequence[StoredEvent | LiveEvent]) -> None:
-        """Hand over events; when they are too many the content of the box goes, and the log is to be read instead."""
-        if len(self._events) + len(events) > MAILBOX_SIZE:
-            self._events.clear()
+    def put(self, events: Batch[StoredEvent | LiveEvent], moment: float) -> None:
+        """Hand over events; when they are too many the content of the box goes, and the log is to be read instead.
+
+        Args:
+            events: All that arrived at once.
+            moment: Of the loop's clock.
+        """
+        self._held += len(events)
+        if self._held > MAILBOX_SIZE:
+            self.take()
             self._must_read = True
             _SLOW.inc()
         else:
-            self._events.extend(events)
-        self._hear()
+            self._batches.append(events)
+        self.heard_at = moment
+        self._arrived.set()
 
-    def point(self, sequence: int) -> None:
-        """Tell of an event that is only in the log."""
+    def point(self, sequence: int, moment: float) -> None:
+        """Tell, at a moment of the loop's clock, of an event that is only in the log."""
         self._pointed = max(self._pointed, sequence)
-        self._hear()
+        self.heard_at = moment
+        self._arrived.set()
 
     def miss(self) -> None:
         """Tell that something may have been missed."""
@@ -78,9 +87,9 @@ class Mailbox:
         self._must_read, self._pointed = False, 0
         return answer
 
-    def take(self) -> deque[StoredEvent | LiveEvent]:
-        """Take out all events, the oldest first."""
-        taken, self._events = self._events, deque()
+    def take(self) -> list[Batch[StoredEvent | LiveEvent]]:
+        """Take out all that arrived, the oldest first."""
+        taken, self._batches, self._held = self._batches, [], 0
         return taken
 
     async def arrival(self) -> None:
@@ -90,10 +99,6 @@ class Mailbox:
 
     def wake(self) -> None:
         """Let the follower look up, though nothing has arrived."""
-        self._arrived.set()
-
-    def _hear(self) -> None:
-        self.heard_at = asyncio.get_running_loop().time()
         self._arrived.set()
 
 
@@ -128,13 +133,15 @@ class Hub:
     def deliver(self, subject: UUID, events: Sequence[StoredEvent | LiveEvent]) -> None:
         """Hand events to all who follow their subject."""
         if events:
+            batch, moment = Batch(events), asyncio.get_running_loop().time()
             for mailbox in self._mailboxes.get(subject, ()):
-                mailbox.put(events)
+                mailbox.put(batch, moment)
 
     def point(self, subject: UUID, sequence: int) -> None:
         """Tell all who follow a subject how far its log is."""
+        moment = asyncio.get_running_loop().time()
         for mailbox in self._mailboxes.get(subject, ()):
-            mailbox.point(sequence)
+            mailbox.point(sequence, moment)
 
     def miss_everything(self) -> None:
         """Tell every follower that something may have been missed."""

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from functools import partial
 from time import perf_counter
 from typing import Any
@@ -14,14 +14,14 @@ from sqlalchemy import Integer, bindparam, text
 from sqlmodel import col
 
 from graphql_api.events import archive
-from graphql_api.events.following import Place, followed
+from graphql_api.events.following import Place, following
 from graphql_api.events.hub import Ending, Hub
 from graphql_api.events.models import Event, Log
 from graphql_api.events.notifier import Notifier
 from graphql_api.events.pages import PAGE, Pages
 from graphql_api.events.records import LiveEvent, NewEvent, NewLiveEvent, StoredEvent
 from graphql_api.kit import metrics
-from graphql_api.kit.batches import Batched
+from graphql_api.kit.batches import Batch, Batched
 from graphql_api.kit.columns import among, columns_of, now, select_rows
 from graphql_api.kit.database import DATABASE_ERRORS, Database, Session
 from graphql_api.kit.duties import background
@@ -259,7 +259,9 @@ class EventLog:
         if sequence > head:
             raise CursorInvalid("This cursor is of the future: the log is not that far.")
 
-    def follow(self, subject: UUID, *, after: int, ending: Ending | None = None) -> Batched[StoredEvent | LiveEvent]:
+    def follow(
+        self, subject: UUID, *, after: int, watch: AbstractContextManager[Ending] | None = None
+    ) -> Batched[StoredEvent | LiveEvent]:
         """Give every event after a position once, in order; ends after the terminal one.
 
         First what is stored, then live. A live-only event comes to those who have all stored ones before it.
@@ -267,18 +269,19 @@ class EventLog:
         Args:
             subject: Whose log.
             after: The position; 0 is the beginning.
-            ending: Ends it from outside.
+            watch: Lasts as long as somebody follows; gives what ends that from outside.
         """
-        return Batched(self._follow(subject, after, ending or Ending()))
+        return Batched(self._follow(subject, after, watch or nullcontext(Ending())))
 
     async def _follow(
-        self, subject: UUID, position: int, ending: Ending
-    ) -> AsyncGenerator[Sequence[StoredEvent | LiveEvent], None]:
-        place = Place(position, is_over=await self._is_over(subject, position))
-        read = partial(self._read_until_possible, subject)
-        with self._hub.register(subject) as mailbox:
-            async with aclosing(followed(place, mailbox, read, ending)) as batches:
-                async for batch in batches:
+        self, subject: UUID, position: int, watch: AbstractContextManager[Ending]
+    ) -> AsyncGenerator[Batch[StoredEvent | LiveEvent], None]:
+        with watch as ending:
+            place = Place(position, is_over=await self._is_over(subject, position))
+            read = partial(self._read_until_possible, subject)
+            with self._hub.register(subject) as mailbox:
+                ending.attach(mailbox)
+                while batch := await following(place, mailbox, read, ending):
                     yield batch
                     if place.is_live:
                         self._sample_lag(batch[0])
@@ -295,7 +298,7 @@ class EventLog:
         last = await self._read_until_possible(subject, position - 1) if position > 0 else ()
         return any(event.is_terminal and event.sequence == position for event in last)
 
-    async def _read_until_possible(self, subject: UUID, after: int) -> Sequence[StoredEvent]:
+    async def _read_until_possible(self, subject: UUID, after: int) -> Batch[StoredEvent]:
         while True:
             try:
                 return await self._pages.after(subject, after)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from itertools import count
 from time import monotonic
@@ -11,6 +11,7 @@ from uuid import UUID
 import orjson
 
 from graphql_api.events.records import StoredEvent
+from graphql_api.kit.batches import Batch
 
 PAGE = 100
 """Events read at once while a follower catches up; what a reader that never reads keeps in memory."""
@@ -41,7 +42,7 @@ class _Reading:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     waiting: int = 0
     began: int = -1
-    page: Sequence[StoredEvent] = ()
+    page: Batch[StoredEvent] = field(default_factory=Batch)
 
 
 class Pages:
@@ -57,28 +58,28 @@ class Pages:
 
     def __init__(self, read: Callable[[UUID, int], Awaitable[list[StoredEvent]]]) -> None:
         self._read = read
-        self._kept: OrderedDict[Key, tuple[Sequence[StoredEvent], float]] = OrderedDict()
+        self._kept: OrderedDict[Key, tuple[Batch[StoredEvent], float]] = OrderedDict()
         self._readings: dict[Key, _Reading] = {}
         self._clock = count()
 
-    async def after(self, subject: UUID, position: int) -> Sequence[StoredEvent]:
+    async def after(self, subject: UUID, position: int) -> Batch[StoredEvent]:
         """Give the events after a position, to the end of its page; none when the log is not longer."""
-        start = position - position % PAGE
-        page = await self._page((subject, start))
-        return page[position - start :]
+        passed = position % PAGE
+        page = await self._page((subject, position - passed))
+        return page.made(_rest, passed) if passed else page
 
-    async def _page(self, key: Key) -> Sequence[StoredEvent]:
-        page, read_at = self._kept.get(key, ((), -KEPT_SECONDS))
-        if monotonic() - read_at < KEPT_SECONDS:
+    async def _page(self, key: Key) -> Batch[StoredEvent]:
+        kept = self._kept.get(key)
+        if kept is not None and monotonic() - kept[1] < KEPT_SECONDS:
             self._kept.move_to_end(key)
-            return page
+            return kept[0]
         reading, asked = self._readings.setdefault(key, _Reading()), next(self._clock)
         reading.waiting += 1
         try:
             async with reading.lock:
                 if reading.began < asked:
                     began = next(self._clock)
-                    reading.page = await self._read(*key)
+                    reading.page = Batch(await self._read(*key))
                     reading.began = began
                     self._keep(key, reading.page)
                 return reading.page
@@ -87,7 +88,7 @@ class Pages:
             if not reading.waiting:
                 del self._readings[key]
 
-    def _keep(self, key: Key, page: Sequence[StoredEvent]) -> None:
+    def _keep(self, key: Key, page: Batch[StoredEvent]) -> None:
         if len(page) == PAGE and sum(len(orjson.dumps(event.payload)) for event in page) <= MAX_PAGE_BYTES:
             moment = monotonic()
             for old in [old for old, (_, read_at) in self._kept.items() if moment - read_at >= KEPT_SECONDS]:
@@ -95,3 +96,7 @@ class Pages:
             self._kept[key] = page, moment
             if len(self._kept) > MAX_PAGES:
                 self._kept.popitem(last=False)
+
+
+def _rest(page: Batch[StoredEvent], passed: int) -> Batch[StoredEvent]:
+    return Batch(page[passed:])

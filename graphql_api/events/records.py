@@ -9,9 +9,9 @@ from uuid import UUID
 View = TypeVar("View")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Shared:
-    """What many followers are handed at once."""
+    """What many followers are handed at once: nobody changes it. To freeze it would cost a microsecond for each."""
 
     _views: dict[object, object] = field(init=False, repr=False, compare=False, default_factory=dict)
 
@@ -50,7 +50,7 @@ class NewLiveEvent:
     payload: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class StoredEvent(_Shared):
     """An event of a log.
 
@@ -71,7 +71,7 @@ class StoredEvent(_Shared):
     is_terminal: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class LiveEvent(_Shared):
     """An event that is fanned out to whoever follows now, and not stored.
 

@@ -316,7 +316,7 @@ class TestFollow:
                 assert event_log._hub.follows(subject)
                 await append(database, event_log, subject, happened(1))
                 (mailbox,) = event_log._hub._mailboxes[subject]
-                await until(lambda: len(mailbox._events) == 1)
+                await until(lambda: mailbox._held == 1)
             return await read(*arguments, **options)  # type: ignore[arg-type]  # handed on as they came
 
         monkeypatch.setattr(event_log, "read", late_read)

@@ -51,7 +51,7 @@ class TestNotifications:
             for notification in drained(notifier):
                 assert len(notification.encode()) <= MAX_NOTIFICATION_BYTES
                 notifier._receive(None, 0, "", notification)
-            arrived = list(mailbox.take())
+            arrived = [event for batch in mailbox.take() for event in batch]
             pointed = [event for event in events if event not in arrived]
             assert arrived == [event for event in events if event in arrived]
             assert all(len(orjson.dumps(event.payload)) > 7000 for event in pointed)

@@ -1,7 +1,6 @@
 """One subscription on its way to one client, over any transport."""
 
 import asyncio
-from collections.abc import Sequence
 from functools import lru_cache
 from typing import ClassVar
 
@@ -9,13 +8,15 @@ from strawberry import Schema
 from strawberry.extensions import SchemaExtension
 from strawberry.schema.base import BaseSchema
 
-from graphql_api.kit.batches import Batched
+from graphql_api.kit.batches import Batch, Batched
 from graphql_api.kit.execution import Takeover
-from graphql_api.transport.delivery.batching import MAX_BATCH_BYTES
 from graphql_api.transport.delivery.plans import Plan, Plans
 
 TURN_EVENTS = 32
 """After this many events, others get their turn on the event loop; a source that never waits would keep it."""
+
+
+_NOTHING: Batch[object] = Batch()
 
 
 class Delivery:
@@ -43,14 +44,15 @@ class Delivery:
         self._is_plannable = isinstance(schema, Schema) and _is_plannable(schema)
         self._plan: Plan | None = None
         self._has_begun = False
-        self._waiting: Sequence[object] = ()
+        self._waiting = _NOTHING
+        self._next = 0
         self._taken = 0
         self._turn_ends_at = TURN_EVENTS
 
     @property
     def delivered(self) -> int:
         """How many events it has taken from their source and passed on."""
-        return self._taken - len(self._waiting)
+        return self._taken - len(self._waiting) + self._next
 
     def begins(self) -> bool:
         """Tell, of the stream's first result, whether it is only the sign that the takeover is offered."""
@@ -61,34 +63,19 @@ class Delivery:
             self._plan = self.plans.plan(self.takeover.executor)
         return True
 
-    async def batch(self) -> list[bytes]:
+    async def batch(self) -> Batch[bytes]:
         """Wait for events, and write as many as are to be sent at once.
 
         Returns:
             The JSON of each; none when the executor has to go on, whose next result comes after all that was given.
         """
-        if not self._has_begun or not (self._waiting or await self._gather()):
-            return []
-        written = self._write()
+        if not self._has_begun or (self._next == len(self._waiting) and not await self._gather()):
+            return Batch()
+        written = self._plan.write_from(self._waiting, self._next) if self._plan is not None else Batch()
+        self._next += len(written)
         if not written:
-            surprise, *self._waiting = self._waiting
-            self.takeover.hand_back(surprise)
-        return written
-
-    def _write(self) -> list[bytes]:
-        """Write events until there is enough to send, or one that the plan does not know how to write."""
-        written: list[bytes] = []
-        if self._plan is not None:
-            write, size = self._plan.write, 0
-            for event in self._waiting:
-                message = write(event)
-                if message is None:
-                    break
-                written.append(message)
-                size += len(message)
-                if size >= MAX_BATCH_BYTES:
-                    break
-        self._waiting = self._waiting[len(written) :]
+            self.takeover.hand_back(self._waiting[self._next])
+            self._next += 1
         return written
 
     async def _gather(self) -> bool:
@@ -96,12 +83,13 @@ class Delivery:
         if self._taken >= self._turn_ends_at:
             self._turn_ends_at = self._taken + TURN_EVENTS
             await asyncio.sleep(0)
+        self._waiting, self._next = _NOTHING, 0
         source = self.takeover.source
         try:
             if isinstance(source, Batched):
                 self._waiting = await source.batch()
             elif source is not None:
-                self._waiting = [await anext(source)]
+                self._waiting = Batch((await anext(source),))
         except StopAsyncIteration:
             return False
         except Exception as error:  # noqa: BLE001 - it is raised again where the executor reports it

@@ -1,6 +1,5 @@
 """Where the events of a WebSocket's operation leave: in batches past ASGI, or one by one through it."""
 
-from collections.abc import Sequence
 from typing import Protocol
 
 import orjson
@@ -8,6 +7,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from strawberry.http.exceptions import WebSocketDisconnected
 from uvicorn.protocols.utils import ClientDisconnected
 
+from graphql_api.kit.batches import Batch
 from graphql_api.transport.delivery.batching import EXTENSION, BatchingProtocol
 
 _SUFFIX = b"}"
@@ -16,7 +16,7 @@ _SUFFIX = b"}"
 class Outlet(Protocol):
     """Takes the events of one operation."""
 
-    async def send(self, payloads: Sequence[bytes]) -> None:
+    async def send(self, payloads: Batch[bytes]) -> None:
         """Send a message for each payload, and wait until the client has read enough to be sent more.
 
         Raises:
@@ -26,7 +26,7 @@ class Outlet(Protocol):
 
 
 class BatchOutlet:
-    """Puts messages into the batch of their connection.
+    """Writes messages as they are, all at once.
 
     Args:
         connection: The server's side of the WebSocket.
@@ -37,8 +37,8 @@ class BatchOutlet:
         self._connection = connection
         self._prefix = _prefix(operation_id)
 
-    async def send(self, payloads: Sequence[bytes]) -> None:
-        """Put messages into the batch."""
+    async def send(self, payloads: Batch[bytes]) -> None:
+        """Write messages."""
         try:
             self._connection.put(self._prefix, payloads, _SUFFIX)
             if not self._connection.is_writable:
@@ -59,7 +59,7 @@ class AsgiOutlet:
         self._websocket = websocket
         self._prefix = _prefix(operation_id)
 
-    async def send(self, payloads: Sequence[bytes]) -> None:
+    async def send(self, payloads: Batch[bytes]) -> None:
         """Send messages one by one; the server makes this wait for a client that reads slowly."""
         try:
             for payload in payloads:

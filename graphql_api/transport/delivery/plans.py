@@ -5,9 +5,11 @@ from typing import Any
 from graphql.execution import Executor
 from graphql.execution.collect_fields import collect_fields
 
+from graphql_api.kit.batches import Batch
 from graphql_api.kit.planning.cache import MAX_PLANS, KeptPlans
 from graphql_api.kit.planning.code import NOTHING_LATER, Reader
 from graphql_api.kit.planning.readers import Readers
+from graphql_api.transport.delivery.batching import MAX_BATCH_BYTES
 from graphql_api.transport.delivery.json import to_json
 
 MAX_KEPT_PLANS, MAX_KEPT_BYTES = 4, 16 * 1024
@@ -34,16 +36,40 @@ class Plan:
         self._key = key
         self._read = read
 
+    def write_from(self, events: Batch[object], start: int) -> Batch[bytes]:
+        """Write the results of events, up to what is enough to send; none when only graphql-core knows the first.
+
+        Args:
+            events: That are there at once.
+            start: Number of the first that is to be written.
+        """
+        kept = events.kept((self, start))
+        if isinstance(kept, Batch):
+            return kept
+        written, size = [], 0
+        for event in events[start:]:
+            message = self.write(event)
+            if message is None:
+                break
+            written.append(message)
+            size += len(message)
+            if size >= MAX_BATCH_BYTES:
+                break
+        batch = Batch(written)
+        if size <= MAX_BATCH_BYTES + MAX_KEPT_BYTES:
+            events.keep((self, start), batch)
+        return batch
+
     def write(self, event: object) -> bytes | None:
         """Write the result of an event; None when only graphql-core knows what it is."""
-        try:
-            attributes = event.__dict__
-        except AttributeError:
-            return self._written(event)
-        known: dict[Plan, bytes | None] | None = attributes.get(_WRITTEN)
+        known: dict[Plan, bytes | None] | None = getattr(event, _WRITTEN, None)
         if known is None:
-            # Beside the event's own attributes, so that its JSON lives exactly as long as the event.
-            known = attributes[_WRITTEN] = {}
+            known = {}
+            try:
+                # Beside the event's own attributes, so that its JSON lives exactly as long as the event.
+                setattr(event, _WRITTEN, known)
+            except AttributeError:
+                return self._written(event)
         elif self in known:
             return known[self]
         written = self._written(event)

@@ -12,7 +12,8 @@ from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
-from graphql_api.transport.delivery.batching import EXTENSION, MAX_BATCH_BYTES
+from graphql_api.kit.batches import Batch
+from graphql_api.transport.delivery.batching import EXTENSION
 from graphql_api.transport.delivery.outlets import AsgiOutlet, BatchOutlet, outlet_of
 
 _METHODS = (
@@ -34,67 +35,63 @@ async def _turn() -> None:
 
 
 class TestBatch:
-    async def test_the_messages_of_one_turn_are_one_write(self, wire: Wire) -> None:
-        for number in range(3):
-            wire.protocol.put(b'{"n":', [b"%d" % number], b"}")
-        assert wire.transport.writes == []
-        await _turn()
+    async def test_the_messages_of_a_batch_are_one_write_and_do_not_wait(self, wire: Wire) -> None:
+        wire.protocol.put(b'{"n":', Batch([b"0", b"1", b"2"]), b"}")
         assert len(wire.transport.writes) == 1
         assert wire.read() == [b'{"n":0}', b'{"n":1}', b'{"n":2}']
 
+    async def test_a_batch_may_be_sent_by_many_each_with_a_prefix_of_its_own(self, wire: Wire) -> None:
+        batch = Batch([b"0", b"1" * 200])
+        for prefix in (b"a", b"b", b"c" * 130, b"", b"a"):
+            wire.protocol.put(prefix, batch, b"}")
+        assert wire.read() == [
+            prefix + payload + b"}" for prefix in (b"a", b"b", b"c" * 130, b"", b"a") for payload in batch
+        ]
+
     @pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 65535, 65536, 70000])
     async def test_a_message_of_any_size_arrives_whole(self, wire: Wire, size: int) -> None:
-        wire.protocol.put(b"", [b"x" * size], b"")
-        wire.protocol.put(b"", [b"after"], b"")
-        await _turn()
+        wire.protocol.put(b"", Batch([b"x" * size]), b"")
+        wire.protocol.put(b"", Batch([b"after"]), b"")
         assert wire.read() == [b"x" * size, b"after"]
 
-    async def test_a_large_batch_does_not_wait_for_the_turns_end(self, wire: Wire) -> None:
-        wire.protocol.put(b"", [b"x" * MAX_BATCH_BYTES], b"")
-        assert len(wire.transport.writes) == 1
-        await _turn()
-        assert len(wire.transport.writes) == 1
-
     async def test_what_asgi_sends_comes_after_what_was_put_before(self, wire: Wire) -> None:
-        wire.protocol.put(b"", [b"first"], b"")
+        wire.protocol.put(b"", Batch([b"first"]), b"")
         await wire.protocol.send({"type": "websocket.send", "text": "second"})
-        wire.protocol.put(b"", [b"third"], b"")
-        await _turn()
+        wire.protocol.put(b"", Batch([b"third"]), b"")
         assert wire.read() == [b"first", b"second", b"third"]
 
     async def test_a_close_comes_after_what_was_put_before_and_ends_it(self, wire: Wire) -> None:
-        wire.protocol.put(b"", [b"last"], b"")
+        wire.protocol.put(b"", Batch([b"last"]), b"")
         await wire.protocol.send({"type": "websocket.close", "code": 4400, "reason": "no"})
         with pytest.raises(ClientDisconnected):
-            wire.protocol.put(b"", [b"too late"], b"")
-        await _turn()
+            wire.protocol.put(b"", Batch([b"too late"]), b"")
         assert wire.read() == [b"last"]
         assert wire.client.close_rcvd is not None
         assert wire.client.close_rcvd.code == 4400
         wire.protocol.close_timer.cancel()  # type: ignore[union-attr]  # it was just set
 
     async def test_a_shutdown_comes_after_what_was_put_before(self, wire: Wire) -> None:
-        wire.protocol.put(b"", [b"last"], b"")
+        wire.protocol.put(b"", Batch([b"last"]), b"")
         wire.protocol.shutdown()
         assert wire.read() == [b"last"]
         assert wire.client.close_rcvd is not None
         assert wire.client.close_rcvd.code == 1012
         with pytest.raises(ClientDisconnected):
-            wire.protocol.put(b"", [b"too late"], b"")
+            wire.protocol.put(b"", Batch([b"too late"]), b"")
 
-    async def test_a_batch_of_a_lost_connection_is_forgotten(self, wire: Wire) -> None:
-        wire.protocol.put(b"", [b"lost"], b"")
+    async def test_nothing_is_written_to_a_lost_connection(self, wire: Wire) -> None:
         wire.transport.close()
-        await _turn()
+        with pytest.raises(ClientDisconnected):
+            wire.protocol.put(b"", Batch([b"lost"]), b"")
         assert wire.transport.writes == []
 
 
 class TestBackPressure:
     async def test_a_client_that_does_not_read_is_waited_for(self, wire: Wire) -> None:
         outlet = BatchOutlet(wire.protocol, "a")
-        await outlet.send([b"1"])
+        await outlet.send(Batch([b"1"]))
         wire.protocol.pause_writing()
-        sending = asyncio.create_task(outlet.send([b"2"]))
+        sending = asyncio.create_task(outlet.send(Batch([b"2"])))
         await _turn()
         assert not sending.done()
         wire.protocol.resume_writing()
@@ -106,14 +103,14 @@ class TestBackPressure:
         await wire.open()
         outlet = BatchOutlet(wire.protocol, "a")
         wire.protocol.pause_writing()
-        sending = asyncio.create_task(outlet.send([b"1"]))
+        sending = asyncio.create_task(outlet.send(Batch([b"1"])))
         await _turn()
         wire.transport.close()
         await wire.close()
         with pytest.raises(WebSocketDisconnected):
             await sending
         with pytest.raises(WebSocketDisconnected):
-            await outlet.send([b"2"])
+            await outlet.send(Batch([b"2"]))
 
 
 class TestOutletOf:
@@ -141,7 +138,7 @@ class TestOutletOf:
 
         websocket = WebSocket({"type": "websocket"}, receive=receive, send=send)
         await websocket.accept()
-        await outlet_of(websocket, "a").send(['"é"'.encode(), b"2"])
+        await outlet_of(websocket, "a").send(Batch(['"é"'.encode(), b"2"]))
         assert sent[1:] == [
             {"type": "websocket.send", "text": '{"id":"a","type":"next","payload":"é"}'},
             {"type": "websocket.send", "text": '{"id":"a","type":"next","payload":2}'},
@@ -158,7 +155,7 @@ class TestOutletOf:
         websocket = WebSocket({"type": "websocket"}, receive=receive, send=send)  # type: ignore[arg-type]  # ASGI's own
         await websocket.accept()
         with pytest.raises(WebSocketDisconnected):
-            await outlet_of(websocket, "a").send([b"1"])
+            await outlet_of(websocket, "a").send(Batch([b"1"]))
 
 
 class TestSeam:

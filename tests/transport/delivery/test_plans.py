@@ -12,7 +12,9 @@ from strawberry.extensions import SchemaExtension
 from strawberry.schema.config import StrawberryConfig
 from support.happenings import EVERYTHING, Item, Source, make_schema, noted
 
+from graphql_api.kit.batches import Batch
 from graphql_api.kit.execution import EventExecutor
+from graphql_api.transport.delivery.batching import MAX_BATCH_BYTES
 from graphql_api.transport.delivery.plans import MAX_KEPT_BYTES, MAX_KEPT_PLANS, Plan, Plans
 
 _SCHEMA = make_schema(Source())
@@ -101,6 +103,21 @@ class TestPlan:
 
         assert 0 < len(event.__dict__["_written_by_plans"]) <= MAX_KEPT_PLANS
         assert large.__dict__["_written_by_plans"] == {}
+
+    def test_a_batch_is_written_once_for_all_up_to_a_surprise_or_to_what_is_enough(self) -> None:
+        plan, other = plan_of(EVERYTHING), plan_of("subscription { happenings { sequence } }")
+        events = Batch([noted(), noted(text=None), noted(text="x" * MAX_BATCH_BYTES), noted()])
+        first = plan.write_from(events, 0)
+        assert first == (plan.write(events[0]),)
+        assert plan.write_from(events, 0) is first
+        assert plan.write_from(events, 1) == ()
+        assert plan.write_from(events, 2) == (plan.write(events[2]),)
+        assert plan.write_from(events, 3) == (plan.write(events[3]),)
+        assert len(other.write_from(events, 0)) == len(events)
+
+    def test_a_batch_keeps_nothing_large(self) -> None:
+        plan, events = plan_of(EVERYTHING), Batch([noted(text="x" * 2 * MAX_BATCH_BYTES)])
+        assert plan.write_from(events, 0) is not plan.write_from(events, 0)
 
     def test_a_surprise_is_remembered_too(self) -> None:
         plan, event = plan_of(EVERYTHING), noted(text=None)
