@@ -8,6 +8,7 @@ from uuid import UUID
 from graphql_api.events.records import LiveEvent, StoredEvent
 from graphql_api.kit import metrics
 from graphql_api.kit.batches import Batch
+from graphql_api.kit.signals import Signal
 
 MAILBOX_SIZE = 256
 """Events that wait for one follower; a slower one goes back to the log, so that its memory is bounded."""
@@ -48,7 +49,7 @@ class Mailbox:
     def __init__(self) -> None:
         self._batches: list[Batch[StoredEvent | LiveEvent]] = []
         self._held = 0
-        self._arrived = asyncio.Event()
+        self._arrived = Signal()
         self._must_read = False
         self._pointed = 0
         self.heard_at = asyncio.get_running_loop().time()

@@ -118,13 +118,16 @@ class Stream(StreamingResponse):
 
     async def _deliver(self, send: Send) -> None:
         delivery, encode = self._delivery, self._transport.encode_results
-        with tally.counting(delivery):
+        tally.begin(delivery)
+        try:
             async with aclosing(self._results):
                 async for result in self._results:
                     if not delivery.begins():
                         await self._send(send, encode([to_json(await self._shown(result))]))
                     while written := await delivery.batch():
                         await self._send(send, encode(written))
+        finally:
+            tally.end(delivery)
 
     async def _keep_open(self, send: Send) -> None:
         while True:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import aclosing, suppress
+from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, cast
 from uuid import uuid4
@@ -52,8 +53,9 @@ class WebSocketAdapter(ASGIWebSocketAdapter):
             await super().close(code, short)
 
 
-class _Asked(str):
-    """The text of an operation as Strawberry hands it on, and what else names it.
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What names an operation; Strawberry hands it on in the place of its text.
 
     Attributes:
         text: As it was sent; None when it was only named.
@@ -61,19 +63,9 @@ class _Asked(str):
         extensions: Of the operation; `persistedQuery` names it by its hash.
     """
 
-    __slots__ = ("document_id", "extensions", "text")
-
     text: str | None
     document_id: str | None
     extensions: dict[str, Any] | None
-
-    @classmethod
-    def of(cls, payload: Mapping[str, Any]) -> "_Asked":
-        """Read the payload of a `subscribe`."""
-        asked = cls(payload.get("query") or "")
-        asked.text = payload.get("query")
-        asked.document_id, asked.extensions = payload.get("documentId"), payload.get("extensions")
-        return asked
 
 
 class WebSocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
@@ -104,6 +96,8 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
                 await self.websocket.close(code=UNAUTHORIZED, reason="Unauthorized")
                 return
         await super().handle_connection_init(cast("ConnectionInitMessage", {**message, "payload": payload}))
+        if self.connection_acknowledged:
+            self.connection_init_timeout_task = None  # a task that was cancelled keeps its frames
         if self.connection_acknowledged and self.context.signed_in is not None:
             self.context.engines.presence.enter(self.context.signed_in.user_id, self.leave)
 
@@ -132,8 +126,9 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
             return
         payload = cast("dict[str, Any]", message["payload"])
         # With the operation, and nowhere else: one that ends before it began leaves nothing behind.
-        operation = {**payload, "query": _Asked.of(payload)}
-        await super().handle_subscribe(cast("SubscribeMessage", {**message, "payload": operation}))
+        asked = _Asked(payload.get("query"), payload.get("documentId"), payload.get("extensions"))
+        await super().handle_subscribe(cast("SubscribeMessage", {**message, "payload": {**payload, "query": asked}}))
+        message.clear()  # type: ignore[attr-defined]  # a plain dict, which is kept while the next one is waited for
 
     async def run_operation(self, operation: Operation[Context, None]) -> None:
         """Run one operation to its end; an error in it is its own and never the connection's."""
@@ -151,7 +146,7 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
 
     def _text(self, operation: Operation[Context, None], context: Context) -> str | None:
         """Find the text of an operation, which may only be named."""
-        asked = cast("_Asked", operation.query)
+        asked = cast("_Asked", cast("object", operation.query))
         context.wants_cost = wants_cost(asked.extensions)
         persisted: PersistedOperations = self.view.persisted  # type: ignore[attr-defined]  # of GraphQLApp
         return persisted.text(asked.text, asked.document_id, asked.extensions, context)
@@ -171,7 +166,8 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
             operation_name=operation.operation_name,
             operation_extensions=delivery.takeover.as_extensions(),
         )
-        with tally.counting(delivery):
+        tally.begin(delivery)
+        try:
             async with aclosing(results):
                 async for each in results:
                     result = cast("ExecutionResult", each)  # the only kind, since @defer and @stream are not turned on
@@ -182,6 +178,8 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
                         await operation.send_next(result)
                     while written := await delivery.batch():
                         await outlet.send(written)
+        finally:
+            tally.end(delivery)
         await operation.send_operation_message({"id": operation.id, "type": "complete"})
 
 

@@ -1,17 +1,19 @@
 """A server's WebSocket that writes batches of messages.
 
 Seam, checked with uvicorn 0.54 and websockets 17: `WebSocketsSansIOProtocol` and its attributes `conn`, `close_sent`,
-`disconnected`, `scope`, `transport` and `writable`, and `run_asgi`. It is given to uvicorn as `ws=`; under another
-server, or where compression was agreed on, messages go out through ASGI one by one.
+`disconnected`, `queue`, `request`, `response`, `scope`, `transport` and `writable`, its `run_asgi` and
+`start_keepalive`, which follows the handshake. It is given to uvicorn as `ws=`; under another server, or where
+compression was agreed on, messages go out through ASGI one by one.
 """
 
 from struct import Struct
-from typing import cast
+from typing import Any, cast
 
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from graphql_api.kit.batches import Batch
+from graphql_api.kit.signals import Inbox, Signal
 
 EXTENSION = "orchestrator.batching"
 """Under which the application finds the protocol among the `extensions` of a WebSocket's scope."""
@@ -25,7 +27,18 @@ _MEDIUM = Struct(">BBH").pack
 
 
 class BatchingProtocol(WebSocketsSansIOProtocol):
-    """Uvicorn's WebSocket, with a way past ASGI for text messages that are bytes already."""
+    """Uvicorn's WebSocket, with a way past ASGI for text messages that are bytes already, and half of its memory."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - whatever uvicorn's takes
+        super().__init__(*args, **kwargs)
+        self.queue = Inbox()  # type: ignore[assignment]  # has all of a queue that is used
+        self.writable = Signal(is_set=True)  # type: ignore[assignment]  # as above
+
+    def start_keepalive(self) -> None:
+        """Begin with pings, and forget the headers of the handshake, which is done: the scope has its own."""
+        super().start_keepalive()
+        self.request.headers.clear()
+        self.response.headers.clear()
 
     async def run_asgi(self) -> None:
         """Offer the way past ASGI to the application, unless frames have to be compressed."""

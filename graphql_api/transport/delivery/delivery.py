@@ -36,6 +36,8 @@ class Delivery:
         schema: What the operation runs on.
     """
 
+    __slots__ = ("_has_begun", "_is_plannable", "_next", "_plan", "_taken", "_turn_ends_at", "_waiting", "takeover")
+
     plans: ClassVar = Plans()
     """Of all operations of this process."""
 

@@ -33,6 +33,8 @@ class BatchOutlet:
         operation_id: The client's id of the operation.
     """
 
+    __slots__ = ("_connection", "_prefix")
+
     def __init__(self, connection: BatchingProtocol, operation_id: str) -> None:
         self._connection = connection
         self._prefix = _prefix(operation_id)
@@ -54,6 +56,8 @@ class AsgiOutlet:
         websocket: The connection.
         operation_id: The client's id of the operation.
     """
+
+    __slots__ = ("_prefix", "_websocket")
 
     def __init__(self, websocket: WebSocket, operation_id: str) -> None:
         self._websocket = websocket

@@ -1,7 +1,6 @@
 """How many events were delivered: read off the deliveries when somebody asks, so that counting costs them nothing."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.metrics_core import Metric
@@ -18,15 +17,14 @@ class Tally(Collector):
         self._live: set[Delivery] = set()
         self._over = 0
 
-    @contextmanager
-    def counting(self, delivery: Delivery) -> Iterator[None]:
-        """Count a delivery while the context lasts, and its sum ever after."""
+    def begin(self, delivery: Delivery) -> None:
+        """Count a delivery from now on."""
         self._live.add(delivery)
-        try:
-            yield
-        finally:
-            self._live.discard(delivery)
-            self._over += delivery.delivered
+
+    def end(self, delivery: Delivery) -> None:
+        """Count a delivery that is over for what it delivered."""
+        self._live.discard(delivery)
+        self._over += delivery.delivered
 
     @property
     def total(self) -> int:
