@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Self, TypeVar, cast
+from typing import Any, Self, TypeVar
 from uuid import UUID
 
 View = TypeVar("View")
@@ -13,13 +13,14 @@ View = TypeVar("View")
 class _Shared:
     """What many followers are handed at once: nobody changes it. To freeze it would cost a microsecond for each."""
 
-    _views: dict[object, object] = field(init=False, repr=False, compare=False, default_factory=dict)
+    _views: dict[object, Any] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def view(self, make: Callable[[Self], View]) -> View:
         """Give what a function makes of the event; it is made once for all who are handed the same event."""
         if make not in self._views:
             self._views[make] = make(self)
-        return cast("View", self._views[make])
+        view: View = self._views[make]
+        return view
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,18 +15,18 @@ class Batch(tuple[Item_co, ...]):  # noqa: SLOT001 - a tuple can have no slots o
     """Items that are there at once; what is made of them is made once for all who are handed the same batch."""
 
     def __init__(self, _items: Iterable[Item_co] = ()) -> None:
-        self._made: dict[Hashable, object] = {}
+        self._made: dict[Hashable, Any] = {}
 
     def made(self, make: Callable[..., Other], *arguments: Hashable) -> Other:
         """Give what a function makes of this batch and of the arguments."""
         key = (make, *arguments)
-        made = self.kept(key)
+        made: Other | None = self.kept(key)
         if made is None:
             made = make(self, *arguments)
             self.keep(key, made)
-        return cast("Other", made)
+        return made
 
-    def kept(self, key: Hashable) -> object:
+    def kept(self, key: Hashable) -> Any:  # noqa: ANN401 - whatever was kept
         """Give what is kept under a key; None when there is nothing."""
         return self._made.get(key)
 

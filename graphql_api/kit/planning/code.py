@@ -33,6 +33,9 @@ def read(value, later):
 """
 
 
+_CALL = "{n}read({v}, later)"
+
+
 class Surprise(Exception):
     """An object is not what was expected, or a selection holds more than attributes."""
 
@@ -54,7 +57,7 @@ class Code:
     @classmethod
     def call(cls, reader: Reader) -> "Code":
         """Read by calling a function, which raises `Surprise` itself."""
-        return cls("{n}read({v}, later)", names={"read": reader})
+        return cls(_CALL, names={"read": reader})
 
     @classmethod
     def exactly(cls, class_: type, also: str = "True") -> "Code":
@@ -73,7 +76,10 @@ class Code:
         return Code(result, check, self.names)
 
     def reader(self) -> Reader:
-        """Make a function of it."""
+        """Make a function of it, unless it is the call of one."""
+        if self.result == _CALL and self.check == "True":
+            reader: Reader = self.names["read"]  # type: ignore[assignment]  # see `call`
+            return reader
         names = {f"n_{name}": value for name, value in self.names.items()}
         result, check = (each.format(v="value", n="n_") for each in (self.result, self.check))
         return _compiled(

@@ -63,7 +63,7 @@ class BatchingProtocol(WebSocketsSansIOProtocol):
             raise ClientDisconnected
 
     def put(self, prefix: bytes, payloads: Batch[bytes], suffix: bytes) -> None:
-        """Write text messages at once; the event loop sends what is written in one of its turns together.
+        """Write text messages, in one piece and at once.
 
         Args:
             prefix: What each message begins with.
@@ -75,19 +75,18 @@ class BatchingProtocol(WebSocketsSansIOProtocol):
         """
         if self.close_sent or self.transport.is_closing():
             raise ClientDisconnected
-        parts = payloads.made(_framed, len(prefix), suffix).copy()
-        parts[1::3] = [prefix] * len(payloads)
+        parts = payloads.made(_framed, len(prefix), suffix)
+        parts[1::4] = [prefix] * len(payloads)
         self.transport.write(b"".join(parts))
 
 
 def _framed(payloads: Batch[bytes], prefix_size: int, suffix: bytes) -> list[bytes]:
-    """Give what makes messages of payloads: header, room for the prefix, payload, suffix and next header, and so on."""
-    parts: list[bytes] = []
-    fixed, between = prefix_size + len(suffix), b""
-    for payload in payloads:
-        parts += (between + _header(fixed + len(payload)), b"", payload)
-        between = suffix
-    return [*parts, between]
+    """Give four parts of each message: its header, room for the prefix, the payload, and the suffix."""
+    fixed = prefix_size + len(suffix)
+    parts = [suffix] * (4 * len(payloads))
+    parts[::4] = [_header(fixed + len(payload)) for payload in payloads]
+    parts[2::4] = payloads
+    return parts
 
 
 def _header(size: int) -> bytes:
