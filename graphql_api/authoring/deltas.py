@@ -40,6 +40,7 @@ async def _chosen(
                 chosen = Batch(event for event in chosen if isinstance(event, StoredEvent))
             if chosen:
                 yield chosen
+            del batch, chosen
 
 
 class _Fresh:
@@ -105,6 +106,7 @@ async def _joined(events: Batched[StoredEvent | LiveEvent]) -> AsyncGenerator[Se
                 if still_held is not None and (held is None or passed):
                     due = clock() + COALESCE_SECONDS
                 held = still_held
+                del batch, passed
         finally:
             if following is not None:
                 following.cancel()

@@ -285,6 +285,7 @@ class EventLog:
                     yield batch
                     if place.is_live:
                         self._sample_lag(batch[0])
+                    del batch  # not kept while the next one is waited for; nor is it on the rest of its way
 
     def _sample_lag(self, event: StoredEvent | LiveEvent) -> None:
         """Note how old a live event is once its follower has dealt with it; a few a second say enough."""

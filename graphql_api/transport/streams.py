@@ -126,6 +126,7 @@ class Stream(StreamingResponse):
                         await self._send(send, encode([to_json(await self._shown(result))]))
                     while written := await delivery.batch():
                         await self._send(send, encode(written))
+                        del written
         finally:
             tally.end(delivery)
 

@@ -178,6 +178,7 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
                         await operation.send_next(result)
                     while written := await delivery.batch():
                         await outlet.send(written)
+                        del written
         finally:
             tally.end(delivery)
         await operation.send_operation_message({"id": operation.id, "type": "complete"})

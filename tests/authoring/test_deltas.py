@@ -2,17 +2,18 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from itertools import groupby
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.logs import count_kept
 from support.waiting import until
 
 from graphql_api.authoring import deltas
 from graphql_api.authoring.deltas import DeltaMode, with_deltas
 from graphql_api.events.records import LiveEvent, StoredEvent
-from graphql_api.kit.batches import Batched
+from graphql_api.kit.batches import Batch, Batched
 from graphql_api.kit.columns import now
 
 pytestmark = pytest.mark.anyio
@@ -181,6 +182,31 @@ class TestCoalesced:
             await task
 
         assert is_closed
+
+    @pytest.mark.parametrize("mode", list(DeltaMode))
+    async def test_what_was_given_is_not_kept_while_the_next_is_waited_for(self, mode: DeltaMode) -> None:
+        subject = uuid4()
+
+        async def events() -> AsyncGenerator[Sequence[Event]]:
+            yield [StoredEvent(subject, 1, "Happened", {}, now(), is_terminal=False)]
+            await asyncio.Event().wait()
+
+        async with aclosing(with_deltas(Batched(events()), mode)) as got:
+            assert len(await got.batch()) == 1
+            waiting = asyncio.create_task(got.batch())
+            await until(lambda: not count_kept(subject))
+            assert not waiting.done()
+            waiting.cancel()
+            await asyncio.gather(waiting, return_exceptions=True)
+
+    @pytest.mark.parametrize("mode", [DeltaMode.ALL, DeltaMode.COALESCED])
+    async def test_a_batch_of_stored_events_is_handed_on_as_it_is(self, mode: DeltaMode) -> None:
+        batch = Batch([stored(1), stored(2)])
+
+        async def events() -> AsyncGenerator[Sequence[Event]]:
+            yield batch
+
+        assert await with_deltas(Batched(events()), mode).batch() is batch
 
 
 async def _exhaust(events: Batched[Event]) -> None:

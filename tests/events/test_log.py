@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import select
 from structlog.testing import capture_logs
 from support.databases import another
-from support.logs import append, collect, delta, ended, following, happened, new_log, running_log
+from support.logs import append, collect, count_kept, delta, ended, following, happened, new_log, running_log
 from support.waiting import until
 
 from graphql_api.events import log as log_module
@@ -287,6 +287,18 @@ class TestFollow:
             await follower.ends()
         assert [len(event.payload.get("text", "")) for event in follower.got] == [7000, 7900, 8000, 9000, 1_000_000, 0]
         assert follower.sequences == [1, 2, 3, 4, 5, 6]
+
+    async def test_what_was_given_is_not_kept_while_the_next_is_waited_for(
+        self, database: Database, event_log: EventLog
+    ) -> None:
+        subject = await new_log(database, event_log)
+        await append(database, event_log, subject, happened(1))
+        async with aclosing(event_log.follow(subject, after=0)) as events:
+            assert len(await events.batch()) == 1
+            waiting = asyncio.create_task(events.batch())
+            await until(lambda: not count_kept(subject))
+            await append(database, event_log, subject, happened(2))
+            assert [event.sequence for event in await waiting] == [2]
 
     async def test_a_slow_reader_loses_nothing(self, database: Database, event_log: EventLog) -> None:
         subject = await new_log(database, event_log)

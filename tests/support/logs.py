@@ -1,6 +1,7 @@
 """Appending to logs and following them."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
@@ -104,3 +105,8 @@ async def collect(
             if until_seen is not None and until_seen(got):
                 break
     return got
+
+
+def count_kept(subject: UUID) -> int:
+    """Count the events of a log that something in this process holds."""
+    return sum(isinstance(each, StoredEvent | LiveEvent) and each.subject == subject for each in gc.get_objects())

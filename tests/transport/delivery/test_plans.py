@@ -106,6 +106,9 @@ class TestPlan:
 
     def test_a_batch_is_written_once_for_all_up_to_a_surprise_or_to_what_is_enough(self) -> None:
         plan, other = plan_of(EVERYTHING), plan_of("subscription { happenings { sequence } }")
+        # The readers of a class are made when the first of it comes, as long as its operation is there.
+        assert plan.write(noted())
+        assert other.write(noted())
         events = Batch([noted(), noted(text=None), noted(text="x" * MAX_BATCH_BYTES), noted()])
         first = plan.write_from(events, 0)
         assert first == (plan.write(events[0]),)
