@@ -105,10 +105,11 @@ class TestPlan:
         assert "_written_by_plans" not in large.__dict__
 
     def test_a_batch_is_written_once_for_all_up_to_a_surprise_or_to_what_is_enough(self) -> None:
-        plan, other = plan_of(EVERYTHING), plan_of("subscription { happenings { sequence } }")
-        # The readers of a class are made when the first of it comes, as long as its operation is there.
-        assert plan.write(noted())
-        assert other.write(noted())
+        # Held, since the reader of a class is made when the first of it comes, if its operation is still there.
+        executors = executor_of(EVERYTHING), executor_of("subscription { happenings { sequence } }")
+        plan, other = map(Plans().plan, executors)
+        assert plan is not None
+        assert other is not None
         events = Batch([noted(), noted(text=None), noted(text="x" * MAX_BATCH_BYTES), noted()])
         first = plan.write_from(events, 0)
         assert first == (plan.write(events[0]),)
