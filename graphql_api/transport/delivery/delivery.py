@@ -12,7 +12,7 @@ from graphql_api.kit.batches import Batch, Batched
 from graphql_api.kit.execution import Takeover
 from graphql_api.transport.delivery.plans import Plan, Plans
 
-TURN_EVENTS = 32
+TURN_EVENTS = 64
 """After this many events, others get their turn on the event loop; a source that never waits would keep it."""
 
 
