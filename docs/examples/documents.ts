@@ -2,7 +2,7 @@
 import { graphql } from "./gql";
 
 export const SignIn = graphql(`
-  mutation SignIn($email: String!, $password: String!) {
+  mutation SignInMutation($email: String!, $password: String!) {
     login(input: { email: $email, password: $password }) {
       session { accessToken refreshToken expiresAt user { id name } }
       errors { code message }
@@ -11,7 +11,7 @@ export const SignIn = graphql(`
 `);
 
 export const RefreshSession = graphql(`
-  mutation RefreshSession($refreshToken: String!) {
+  mutation RefreshSessionMutation($refreshToken: String!) {
     refreshSession(input: { refreshToken: $refreshToken }) {
       session { accessToken refreshToken expiresAt }
       errors { code message }
@@ -20,7 +20,7 @@ export const RefreshSession = graphql(`
 `);
 
 export const CreateWorkflow = graphql(`
-  mutation CreateWorkflow($name: String!, $templateSlug: String) {
+  mutation CreateWorkflowMutation($name: String!, $templateSlug: String) {
     createWorkflow(input: { name: $name, templateSlug: $templateSlug }) {
       workflow { id name draft { id revision } }
       errors { code message path }
@@ -29,7 +29,7 @@ export const CreateWorkflow = graphql(`
 `);
 
 export const Workflows = graphql(`
-  query Workflows($first: Int!, $after: String, $search: String) {
+  query WorkflowsQuery($first: Int!, $after: String, $search: String) {
     workflows(first: $first, after: $after, filter: { search: $search }) {
       edges { cursor node { id name updatedAt } }
       pageInfo { endCursor hasNextPage }
@@ -38,13 +38,13 @@ export const Workflows = graphql(`
 `);
 
 export const OneWorkflow = graphql(`
-  query OneWorkflow($id: ID!) {
+  query OneWorkflowQuery($id: ID!) {
     workflow(id: $id) { id name eventHead draft { id revision files { path content } } }
   }
 `);
 
 export const EditDraft = graphql(`
-  mutation EditDraft($workflowId: ID!, $expectedRevision: Int!, $path: String!, $content: String!) {
+  mutation EditDraftMutation($workflowId: ID!, $expectedRevision: Int!, $path: String!, $content: String!) {
     editDraft(
       input: { workflowId: $workflowId, expectedRevision: $expectedRevision, write: [{ path: $path, content: $content }] }
     ) {
@@ -55,7 +55,7 @@ export const EditDraft = graphql(`
 `);
 
 export const Refine = graphql(`
-  mutation Refine($workflowId: ID!, $prompt: String!) {
+  mutation RefineMutation($workflowId: ID!, $prompt: String!) {
     refineWorkflow(input: { workflowId: $workflowId, prompt: $prompt }) {
       proposal { id status }
       errors { code message path }
@@ -64,13 +64,13 @@ export const Refine = graphql(`
 `);
 
 export const OneProposal = graphql(`
-  query OneProposal($id: ID!) {
+  query OneProposalQuery($id: ID!) {
     proposal(id: $id) { id status eventHead impactAnalysis mergePreview { digest changes { path unifiedDiff } } }
   }
 `);
 
 export const Watch = graphql(`
-  subscription Watch($proposalId: ID!, $after: EventCursor) {
+  subscription WatchSubscription($proposalId: ID!, $after: EventCursor) {
     proposalEvents(proposalId: $proposalId, after: $after) {
       __typename
       cursor

@@ -4,6 +4,7 @@ import { after, before, test } from "node:test";
 
 import { ApolloClient, ApolloLink, CombinedGraphQLErrors, HttpLink, InMemoryCache, gql } from "@apollo/client";
 import { PersistedQueryLink } from "@apollo/client/link/persisted-queries";
+import type { ResultOf } from "@graphql-typed-document-node/core";
 import { of } from "rxjs";
 
 import { orchestrator, orchestratorOverHttp } from "../../docs/examples/apollo/client";
@@ -18,7 +19,6 @@ import {
   Watch,
   Workflows,
 } from "../../docs/examples/documents";
-import type { WorkflowsQuery } from "../../docs/examples/gql/graphql";
 import { assertWhole, demo, prompt, url } from "./setup";
 
 let token: string | undefined;
@@ -114,7 +114,7 @@ test("Apollo: relayStylePagination puts pages together", async () => {
   for (const name of names) await workflow(name);
   const own = client();
   const list = own.watchQuery({ query: Workflows, variables: { first: 2, search: "Page " } });
-  const shown = () => (list.getCurrentResult().data as WorkflowsQuery | undefined)?.workflows;
+  const shown = () => (list.getCurrentResult().data as ResultOf<typeof Workflows> | undefined)?.workflows;
   const has = (count: number) =>
     new Promise<void>((resolve) => list.subscribe(() => shown()?.edges.length === count && resolve()));
   await has(2);

@@ -1,5 +1,8 @@
 import asyncio
-from collections.abc import AsyncIterator
+import re
+import shutil
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
 
 import pytest
 from support import readme
@@ -25,18 +28,34 @@ export async function follow(url: string, connectionParams: {{}}, proposalId: st
 """
 
 
+def write_modules(directory: Path, operations: Iterable[str]) -> None:
+    """Put each operation, as it is printed, into a module for Relay, named like it without the kind."""
+    for operation in operations:
+        match = re.match(r"\s*(query|mutation|subscription) (\w+)", operation)
+        assert match is not None, operation
+        module = directory / f"{match[2].removesuffix(match[1].capitalize())}.ts"
+        module.write_text(f'import {{ graphql }} from "relay-runtime";\ngraphql`{operation}`;\n', encoding="utf-8")
+
+
 @pytest.fixture(scope="session")
 async def workspace(anyio_backend: str, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """The clients and the examples, with the types that graphql-codegen and relay-compiler make from the schema."""
     workspace = Workspace(tmp_path_factory.mktemp("clients"))
     (workspace.clients / "loop.ts").write_text(loop_of_the_readme(), encoding="utf-8")
     (workspace.clients / "readme").mkdir()
-    journey = "\n".join(readme.operations().values())
-    (workspace.clients / "readme" / "journey.graphql").write_text(journey, encoding="utf-8")
+    journey = readme.operations().values()
+    (workspace.clients / "readme" / "journey.graphql").write_text("\n".join(journey), encoding="utf-8")
+    relay, relay_readme = workspace.clients / "relay", workspace.clients / "relay-readme"
+    relay_readme.mkdir()
+    shutil.copy(relay / "relay.config.json", relay_readme)
+    write_modules(relay_readme, journey)
+    examples = (workspace.examples / "documents.ts").read_text(encoding="utf-8")
+    write_modules(relay, re.findall(r"graphql\(`(.+?)`\)", examples, re.DOTALL))
     await asyncio.gather(
         workspace.run("graphql-codegen", "--config", "codegen.ts", cwd=workspace.examples),
         workspace.run("graphql-codegen", "--config", "readme.codegen.ts", cwd=workspace.clients),
-        workspace.run("relay-compiler", "relay.config.json", cwd=workspace.clients / "relay"),
+        workspace.run("relay-compiler", "relay.config.json", cwd=relay),
+        workspace.run("relay-compiler", "relay.config.json", cwd=relay_readme),
     )
     return workspace
 

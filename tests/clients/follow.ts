@@ -1,8 +1,12 @@
 // Follows one proposal with each kind of client at once; tells each stored event, and at its end `end`, in a line of its own.
+import { requestSubscription } from "relay-runtime";
+
 import * as apollo from "../../docs/examples/apollo/client";
 import { Watch } from "../../docs/examples/documents";
+import * as relay from "../../docs/examples/relay/client";
 import * as urql from "../../docs/examples/urql/client";
 import * as readme from "./loop";
+import watch, { type WatchSubscription } from "./relay/__generated__/WatchSubscription.graphql";
 import { url } from "./setup";
 
 const token = () => process.env.TOKEN;
@@ -26,6 +30,16 @@ function followWithApollo(name: string, make: typeof apollo.orchestrator) {
   ).then(() => tell(name, "end"));
 }
 
+function followWithRelay() {
+  const environment = relay.orchestrator({ url, token });
+  return new Promise<void>((onCompleted, onError) =>
+    requestSubscription<WatchSubscription>(environment, {
+      ...{ subscription: watch, variables: { proposalId }, onCompleted, onError },
+      onNext: (data) => tell("relay", data!.proposalEvents),
+    }),
+  ).then(() => tell("relay", "end"));
+}
+
 async function followWithUrql() {
   const client = urql.orchestrator({ url, token });
   for await (const event of urql.follow(client, proposalId)) tell("urql-sse", event);
@@ -42,6 +56,7 @@ await Promise.all([
   followAsInTheReadme(),
   followWithApollo("apollo-websocket", apollo.orchestrator),
   followWithApollo("apollo-multipart", apollo.orchestratorOverHttp),
+  followWithRelay(),
   followWithUrql(),
 ]);
 process.exit();

@@ -1,13 +1,7 @@
 import { strict as assert } from "node:assert";
 import { before, test } from "node:test";
 
-import { createClient } from "graphql-ws";
 import {
-  Environment,
-  Network,
-  Observable,
-  RecordSource,
-  Store,
   commitMutation,
   createOperationDescriptor,
   fetchQuery,
@@ -18,33 +12,21 @@ import {
   type MutationParameters,
 } from "relay-runtime";
 
-import create, { type documentsCreateMutation } from "./relay/__generated__/documentsCreateMutation.graphql";
+import { orchestrator } from "../../docs/examples/relay/client";
+import create, { type CreateWorkflowMutation } from "./relay/__generated__/CreateWorkflowMutation.graphql";
 import listFragment, { type documentsList$data } from "./relay/__generated__/documentsList.graphql";
 import next, { type documentsListNextQuery } from "./relay/__generated__/documentsListNextQuery.graphql";
 import list, { type documentsListQuery } from "./relay/__generated__/documentsListQuery.graphql";
-import refine, { type documentsRefineMutation } from "./relay/__generated__/documentsRefineMutation.graphql";
-import watch, { type documentsWatchSubscription } from "./relay/__generated__/documentsWatchSubscription.graphql";
+import refine, { type RefineMutation } from "./relay/__generated__/RefineMutation.graphql";
+import signIn, { type SignInMutation } from "./relay/__generated__/SignInMutation.graphql";
+import watch, { type WatchSubscription } from "./relay/__generated__/WatchSubscription.graphql";
 import { assertWhole, demo, prompt, url } from "./setup";
 
-let authorization: string;
-const socket = createClient({ url: url.replace("http", "ws"), connectionParams: () => ({ authorization }), lazyCloseTimeout: 0 });
-const environment = new Environment({
-  store: new Store(new RecordSource()),
-  network: Network.create(
-    async ({ text: query }, variables) => {
-      const headers = { "content-type": "application/json", authorization };
-      return (await fetch(url, { method: "POST", headers, body: JSON.stringify({ query, variables }) })).json();
-    },
-    ({ text: query }, variables) =>
-      Observable.create((sink) => socket.subscribe({ query: query!, variables }, sink as never)),
-  ),
-});
+let token: string | undefined;
+const environment = orchestrator({ url, token: () => token });
 
 before(async () => {
-  const query = "mutation($email: String!, $password: String!) { login(input: { email: $email, password: $password }) { session { accessToken } } }";
-  const headers = { "content-type": "application/json" };
-  const answer = await fetch(url, { method: "POST", headers, body: JSON.stringify({ query, variables: demo }) });
-  authorization = `Bearer ${(await answer.json()).data.login.session.accessToken}`;
+  token = (await mutate<SignInMutation>(signIn, demo)).login.session!.accessToken;
 });
 
 function mutate<T extends MutationParameters>(mutation: GraphQLTaggedNode, variables: T["variables"]) {
@@ -54,11 +36,12 @@ function mutate<T extends MutationParameters>(mutation: GraphQLTaggedNode, varia
 }
 
 async function workflow(name: string) {
-  return (await mutate<documentsCreateMutation>(create, { name })).createWorkflow.workflow!.id;
+  const { createWorkflow } = await mutate<CreateWorkflowMutation>(create, { name, templateSlug: "multi-agent" });
+  return createWorkflow.workflow!.id;
 }
 
 test("Relay: a refusal is data", async () => {
-  const { createWorkflow } = await mutate<documentsCreateMutation>(create, { name: "" });
+  const { createWorkflow } = await mutate<CreateWorkflowMutation>(create, { name: "" });
   assert.equal(createWorkflow.workflow, null);
   assert.deepEqual(createWorkflow.errors[0]!.path, ["input", "name"]);
 });
@@ -83,12 +66,11 @@ test("Relay: a connection grows page by page, in a store that knows objects by t
 });
 
 test("Relay: a subscription brings every event, and the store what they tell", async () => {
-  const variables = { workflowId: await workflow("Watched"), prompt };
-  const { refineWorkflow } = await mutate<documentsRefineMutation>(refine, variables);
+  const { refineWorkflow } = await mutate<RefineMutation>(refine, { workflowId: await workflow("Watched"), prompt });
   const proposalId = refineWorkflow.proposal!.id;
   const events: { __typename: string; sequence: number }[] = [];
   await new Promise<void>((resolve, reject) =>
-    requestSubscription<documentsWatchSubscription>(environment, {
+    requestSubscription<WatchSubscription>(environment, {
       subscription: watch,
       variables: { proposalId },
       onNext: (data) => events.push(data!.proposalEvents),

@@ -47,8 +47,9 @@ class TestTypes:
         wrong.mkdir()
         (wrong / "tsconfig.json").write_text('{ "extends": "../tsconfig.json", "include": ["."] }', encoding="utf-8")
         (wrong / "wrong.ts").write_text(
-            'import type { OneWorkflowQuery as Answer } from "../../../docs/examples/gql/graphql";\n'
-            "export const read = (answer: Answer) => answer.workflow?.draft?.nothing;\n",
+            'import { OneWorkflow } from "../../../docs/examples/documents";\n'
+            'import type { ResultOf } from "@graphql-typed-document-node/core";\n'
+            "export const read = (answer: ResultOf<typeof OneWorkflow>) => answer.workflow?.draft?.nothing;\n",
             encoding="utf-8",
         )
         process = await workspace.start("tsc", "--project", str(wrong))

@@ -28,18 +28,18 @@ URL = os.environ["ORCHESTRATOR_URL"]
 
 
 async def walk():
-    session = (await Orchestrator(url=URL).sign_in()).login.session
+    session = (await Orchestrator(url=URL).sign_in_mutation()).login.session
     bearer = {"Authorization": f"Bearer {session.access_token}"}
     socket = URL.replace("http", "ws")
     async with Orchestrator(url=URL, headers=bearer, ws_url=socket, ws_connection_init_payload=bearer) as client:
-        workflow = (await client.create()).create_workflow.workflow.id
-        proposal = (await client.refine(workflow)).refine_workflow.proposal.id
-        async for event in client.watch(proposal):
+        workflow = (await client.create_workflow_mutation()).create_workflow.workflow.id
+        proposal = (await client.refine_mutation(workflow)).refine_workflow.proposal.id
+        async for event in client.watch_subscription(proposal):
             print(event.proposal_events.typename__)
-        digest = (await client.review(proposal)).proposal.merge_preview.digest
-        await client.approve(proposal, digest)
-        await client.publish(workflow)
-        print((await client.deploy(workflow)).deploy_version.workflow.production_version.number)
+        digest = (await client.review_query(proposal)).proposal.merge_preview.digest
+        await client.approve_mutation(proposal, digest)
+        await client.publish_mutation(workflow)
+        print((await client.deploy_mutation(workflow)).deploy_version.workflow.production_version.number)
 
 
 asyncio.run(walk())

@@ -21,7 +21,7 @@ from graphql_api.kit.database import Database
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(400)]
 
-CLIENTS = ("readme", "apollo-websocket", "apollo-multipart", "urql-sse")
+CLIENTS = ("readme", "apollo-websocket", "apollo-multipart", "relay", "urql-sse")
 REFINE = """mutation($id: ID!) { refineWorkflow(input: { workflowId: $id, prompt: "Add a reviewer agent" }) {
   proposal { id } errors { message } } }"""
 CREATE = """mutation { createWorkflow(input: { name: "Support desk", templateSlug: "multi-agent" }) {

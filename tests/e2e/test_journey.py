@@ -265,23 +265,32 @@ class TestTheReadme:
     async def test_prints_a_journey_that_can_be_walked(self, shared: tuple[System, GraphQLClient]) -> None:
         system, client = shared[0], GraphQLClient(shared[1].address)
         documents = readme.operations()
-        assert list(documents) == ["SignIn", "Create", "Refine", "Watch", "Review", "Approve", "Publish", "Deploy"]
+        assert list(documents) == [
+            "SignInMutation",
+            "CreateWorkflowMutation",
+            "RefineMutation",
+            "WatchSubscription",
+            "ReviewQuery",
+            "ApproveMutation",
+            "PublishMutation",
+            "DeployMutation",
+        ]
         demo = {"email": "demo@example.com", "password": "demo-password"}
         await users.create(system.database, email=demo["email"], name="Demo", password=demo["password"])
 
-        session = (await client.change(documents["SignIn"], {}))["session"]
+        session = (await client.change(documents["SignInMutation"], {}))["session"]
         client.token = session["accessToken"]
-        workflow_id = (await client.change(documents["Create"], {}))["workflow"]["id"]
-        proposal_id = (await client.change(documents["Refine"], {"workflowId": workflow_id}))["proposal"]["id"]
+        workflow_id = (await client.change(documents["CreateWorkflowMutation"], {}))["workflow"]["id"]
+        proposal_id = (await client.change(documents["RefineMutation"], {"workflowId": workflow_id}))["proposal"]["id"]
         types = [
             payload["data"]["proposalEvents"]["__typename"]
-            async for payload in client.subscribe(documents["Watch"], {"proposalId": proposal_id})
+            async for payload in client.subscribe(documents["WatchSubscription"], {"proposalId": proposal_id})
         ]
-        review = await client.run(documents["Review"], {"proposalId": proposal_id})
+        review = await client.run(documents["ReviewQuery"], {"proposalId": proposal_id})
         digest = review["proposal"]["mergePreview"]["digest"]
-        await client.change(documents["Approve"], {"proposalId": proposal_id, "digest": digest})
-        version = (await client.change(documents["Publish"], {"workflowId": workflow_id}))["version"]
-        deployed = await client.change(documents["Deploy"], {"workflowId": workflow_id})
+        await client.change(documents["ApproveMutation"], {"proposalId": proposal_id, "digest": digest})
+        version = (await client.change(documents["PublishMutation"], {"workflowId": workflow_id}))["version"]
+        deployed = await client.change(documents["DeployMutation"], {"workflowId": workflow_id})
 
         assert types[-1] == "ProposalCompleted"
         assert version["number"] == 1

@@ -1,4 +1,4 @@
-// What relay-compiler makes artifacts of; the tests run those.
+// What only Relay has a use for. `conftest.py` puts the examples' operations beside it, each into a module of its own.
 import { graphql } from "relay-runtime";
 
 graphql`
@@ -32,58 +32,6 @@ graphql`
     }
     owner {
       name
-    }
-  }
-`;
-
-graphql`
-  mutation documentsCreateMutation($name: String!) {
-    createWorkflow(input: { name: $name, templateSlug: "multi-agent" }) {
-      workflow {
-        id
-        name
-      }
-      errors {
-        code
-        message
-        ... on ValidationError {
-          path
-        }
-      }
-    }
-  }
-`;
-
-graphql`
-  mutation documentsRefineMutation($workflowId: ID!, $prompt: String!) {
-    refineWorkflow(input: { workflowId: $workflowId, prompt: $prompt }) {
-      proposal {
-        id
-        status
-      }
-      errors {
-        message
-      }
-    }
-  }
-`;
-
-graphql`
-  subscription documentsWatchSubscription($proposalId: ID!, $after: EventCursor) {
-    proposalEvents(proposalId: $proposalId, after: $after) {
-      __typename
-      cursor
-      sequence
-      proposal {
-        id
-        status
-      }
-      ... on PlanUpdated {
-        items {
-          content
-          status
-        }
-      }
     }
   }
 `;
