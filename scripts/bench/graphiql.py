@@ -48,17 +48,23 @@ WATCH = """
 globalThis.visit = new Promise((done) => {
   const at = {};
   let pause = 0;
+  const pauses = [];
   new PerformanceObserver((list) => {
-    for (const { startTime, duration } of list.getEntries()) pause = Math.max(pause, startTime + duration);
+    for (const { startTime, duration } of list.getEntries()) {
+      pause = Math.max(pause, startTime + duration);
+      pauses.push({ startTime, duration });
+    }
   }).observe({ type: "longtask", buffered: true });
   const shown = {
+    // Where the page begins with a plain field, that; else the editor itself.
+    operation: () => document.querySelector("#early textarea:enabled:read-write")?.value || shown.editor(),
     editor: () => document.querySelector(".graphiql-query-editor .view-line")?.textContent.trim(),
     schema: () => globalThis.__MONACO?.languages.graphql?.api?.schemas?.length,
   };
   const isIdle = () => at.editor && at.schema && performance.now() > Math.max(at.editor, at.schema, pause) + 1000;
   const look = () => {
     for (const [name, isShown] of Object.entries(shown)) {
-      if (!(name in at) && (name === "editor" || at.editor) && isShown()) {
+      if (!(name in at) && (name !== "schema" || at.editor) && isShown()) {
         at[name] = 0;
         // What this frame draws is on the screen when it has ended.
         const { port1, port2 } = new MessageChannel();
@@ -70,10 +76,13 @@ globalThis.visit = new Promise((done) => {
     const [page] = performance.getEntriesByType("navigation");
     const files = performance.getEntriesByType("resource");
     const early = [page, ...files.filter(({ startTime }) => startTime < at.editor)];
+    const paint = performance.getEntriesByName("first-contentful-paint")[0].startTime;
     done(JSON.stringify({
       ...at,
-      paint: performance.getEntriesByName("first-contentful-paint")[0].startTime,
+      paint,
+      operation: Math.max(at.operation, paint),
       load: page.loadEventEnd,
+      longest: Math.max(0, ...pauses.map(({ startTime, duration }) => startTime > at.operation && duration)),
       quiet: Math.max(pause, at.editor),
       files: early.length,
       bytes: early.reduce((sum, { transferSize }) => sum + transferSize, 0),
@@ -85,8 +94,10 @@ globalThis.visit = new Promise((done) => {
 FIGURES: Mapping[str, str] = {
     "paint": "first paint",
     "load": "load event",
+    "operation": "the operation can be read, typed into and ordered to run",
     "editor": "the operation stands in the editor",
     "schema": "the schema completes what is typed",
+    "longest": "the longest that what is typed waits to be seen after that",
     "quiet": "the last pause of more than 50 ms has ended",
     "cpu": "CPU time of the page's own thread, for all of it",
 }

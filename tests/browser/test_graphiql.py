@@ -85,6 +85,31 @@ class TestTheJourneyInGraphiQL:
             assert page.complaints == []
 
 
+class TestBeforeTheEditor:
+    def test_what_is_typed_goes_on_in_the_editor(self, address: str) -> None:
+        with graphiql() as page:
+            with page.opening(f"{address}/graphql#query=query%20Kind%20%7B%20__typename%20%7D"):
+                page.focus_early()
+                page.type("Control+End", "Enter", "#", "o", "n", "e", "ArrowLeft")
+            assert page.operation() == "query Kind { __typename }\n#one"
+            page.type("!")
+            page.wait_for_operation("\n#on!e")
+            assert page.complaints == []
+
+    @pytest.mark.parametrize("by", ["button", "keys"])
+    def test_what_is_ordered_runs_once_the_editor_is_there(self, address: str, by: str) -> None:
+        with graphiql() as page:
+            with page.opening(f"{address}/graphql#query=query%20Kind%20%7B%20__typename%20%7D"):
+                if by == "button":
+                    page.execute()
+                else:
+                    page.focus_early()
+                    page.type("Control+Enter")
+            page.wait_for_response('"__typename": "Query"')
+            assert ["IntrospectionQuery" in query for query in page.posted] == [True, False]
+            assert page.complaints == []
+
+
 class TestGraphiQL:
     def test_opens_the_operation_of_a_link_and_runs_it_only_when_asked(self, address: str) -> None:
         page_of_examples = (ROOT / "docs" / "examples" / "curl.md").read_text(encoding="utf-8")

@@ -58,6 +58,7 @@ class GraphiQLPage:
         self.foreign: list[str] = []
         self.posted: list[str] = []
         self.complaints: list[str] = []
+        self._early = page.locator("#early textarea")
         page.set_default_timeout(WAIT_MILLISECONDS)
         page.route("**/*", self._route)
         page.on("console", lambda message: message.type in {"error", "warning"} and self._complain(message.text))
@@ -66,8 +67,31 @@ class GraphiQLPage:
     def open(self, url: str) -> None:
         """Load the page, until its editors are there."""
         self._page.goto(url)
+        self.wait_for_editors()
+
+    @contextmanager
+    def opening(self, url: str) -> Iterator[None]:
+        """Load the page; its editors come when the context ends."""
+        held: list[Route] = []
+        self._page.route("**/assets/editor-*.js", lambda route: held.append(route))  # noqa: PLW0108 - it is written onto
+        self._page.goto(url, wait_until="commit")
+        self._early.and_(self._page.locator(":read-write")).wait_for()
+        yield
+        assert self._early.is_visible()
+        self._page.unroute("**/assets/editor-*.js")
+        for route in held:
+            route.continue_()
+        self.wait_for_editors()
+
+    def focus_early(self) -> None:
+        """Put the cursor into the operation, before there is an editor."""
+        self._early.click()
+
+    def wait_for_editors(self) -> None:
+        """Wait until the editors are there, and what the page began with is not."""
         self._page.locator(".graphiql-query-editor .view-line").first.wait_for()
         self._page.wait_for_function(_IS_LOADED)
+        self._early.wait_for(state="detached")
 
     def select(self, tab: str) -> None:
         """Go to a tab by the name of its operation."""
@@ -111,7 +135,7 @@ class GraphiQLPage:
     def reload(self) -> None:
         """Load the page once more."""
         self._page.reload()
-        self._page.wait_for_function(_IS_LOADED)
+        self.wait_for_editors()
 
     def tabs(self) -> list[str]:
         """Name the tabs, from the left."""
@@ -151,9 +175,14 @@ class GraphiQLPage:
         """Put the cursor into the operation."""
         self._page.locator(".graphiql-query-editor .view-line").first.click()
 
-    def type(self, keys: str) -> None:
+    def type(self, *keys: str) -> None:
         """Type on the keyboard."""
-        self._page.keyboard.press(keys)
+        for key in keys:
+            self._page.keyboard.press(key)
+
+    def operation(self) -> str:
+        """Read the operation."""
+        return str(self._page.evaluate(f"name => ({_MODEL})(name).getValue()", "operation.graphql"))
 
     def screenshot(self, path: str) -> None:
         """Keep what is to be seen."""

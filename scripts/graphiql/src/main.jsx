@@ -1,7 +1,7 @@
 import "./workers.js";
 
 import { explorerPlugin } from "@graphiql/plugin-explorer";
-import { useGraphiQL } from "@graphiql/react";
+import { useGraphiQL, useGraphiQLActions } from "@graphiql/react";
 import { createLocalStorage } from "@graphiql/toolkit";
 import { GraphiQL, HISTORY_PLUGIN } from "graphiql";
 import { useEffect, useState } from "react";
@@ -9,11 +9,13 @@ import { createRoot } from "react-dom/client";
 
 import { Carried, TOKEN } from "./carry.js";
 import { config } from "./config.js";
+import { handOver } from "./early.js";
 import { createFetcher } from "./fetcher.js";
 import { font } from "./font.js";
 import { INTROSPECTION, introspect } from "./introspection.js";
 import { journey } from "./journey.js";
 import { linked } from "./link.js";
+import { link, query, variables } from "./shown.js";
 
 // The server works on the schema while the page is drawn and the editor read.
 introspect();
@@ -24,10 +26,6 @@ const headers = JSON.stringify(config.headers ?? { Authorization: `Bearer ${TOKE
 const carried = new Carried(sessionStorage);
 const plugins = [HISTORY_PLUGIN, explorerPlugin()];
 
-// By itself GraphiQL leaves out the first tab's variables, and opens a tab twice that was changed just before a reload.
-const stored = JSON.parse(storage.getItem("graphiql:tabState"));
-const link = linked(location.hash);
-const shown = link ?? stored?.tabs[stored.activeTabIndex] ?? journey[0];
 // From here on the tabs are kept in the browser: a reload must not bring the link's once more.
 if (link) history.replaceState(null, "", location.pathname);
 addEventListener("hashchange", () => linked(location.hash) && location.reload());
@@ -50,6 +48,21 @@ function Wrapped() {
   return null;
 }
 
+/** Take over from what the page began with, once there is all that running an operation takes. */
+function TakesOver() {
+  const editors = useGraphiQL((state) => [
+    state.queryEditor,
+    state.variableEditor,
+    state.headerEditor,
+    state.responseEditor,
+  ]);
+  const { run } = useGraphiQLActions();
+  useEffect(() => {
+    if (editors.every(Boolean)) handOver(editors[0], run);
+  }, [editors, run]);
+  return null;
+}
+
 function App() {
   const [signIns, setSignIns] = useState(0);
   const [fetcher] = useState(() => {
@@ -64,8 +77,9 @@ function App() {
       storage={storage}
       plugins={plugins}
       defaultTabs={link ? [link, ...journey] : journey}
-      initialQuery={shown.query ?? ""}
-      initialVariables={shown.variables ?? ""}
+      // By itself GraphiQL leaves out the first tab's variables, and opens a tab twice that was changed just before a reload.
+      initialQuery={query}
+      initialVariables={variables ?? journey[0].variables}
       defaultHeaders={headers}
       shouldPersistHeaders={false}
       defaultQuery=""
@@ -76,6 +90,7 @@ function App() {
       </GraphiQL.Logo>
       <SignedIn signIns={signIns} />
       <Wrapped />
+      <TakesOver />
     </GraphiQL>
   );
 }

@@ -1,7 +1,11 @@
-// What the page is made of: what surrounds the editor, the editor, its font. By itself GraphiQL asks for each when it has
-// the one before; here all are asked for at once.
+// What the page begins with: the operation, to be read and typed into at once. Then all that GraphiQL is made of: what
+// surrounds the editor, the editor, its font. By itself GraphiQL asks for each when it has the one before; here all are asked
+// for at once.
 import "./style.css";
 import "./font.js";
 
+import { show } from "./early.js";
+
+show();
 import("./main.jsx");
 import("./editor.js");
