@@ -7,5 +7,10 @@ import "./font.js";
 import { show } from "./early.js";
 
 show();
-import("./main.jsx");
-import("./editor.js");
+// The reading of megabytes would hold up the first paint: it begins after that.
+requestAnimationFrame(() => setTimeout(load));
+
+function load() {
+  import("./main.jsx");
+  import("./editor.js");
+}
