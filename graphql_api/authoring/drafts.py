@@ -118,12 +118,15 @@ async def open_with(
     transaction: Transaction, context: Context, workflow: Workflow, files: FileSet, *, based_on: int | None = None
 ) -> Draft:
     """Open a draft with files, as its revision 1."""
+    moment = now()
     draft = Draft(
         workflow_id=workflow.id,
         name=workflow.name,
         description=workflow.description,
         based_on_version_number=based_on,
         created_by_id=context.actor.user_id,
+        created_at=moment,
+        updated_at=moment,
     )
     opening = {
         "name": draft.name,

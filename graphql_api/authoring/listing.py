@@ -206,8 +206,8 @@ async def of_workflows(context: Context, wanted: WorkflowList, workflow_ids: Seq
         """Count for all of them as soon as one is asked for."""
         async with lock:
             if not counts:
-                counts.update(dict.fromkeys(workflow_ids, 0))
-                counts.update(await count_by(context.database.rows, query, parent, workflow_ids))
+                found = await count_by(context.database.rows, query, parent, workflow_ids)
+                counts.update({**dict.fromkeys(workflow_ids, 0), **found})
         return counts[workflow_id]
 
     return await read_pages(context.database.rows, query, parent, workflow_ids, wanted.keys, wanted.page, count)

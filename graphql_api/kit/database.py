@@ -68,9 +68,11 @@ def is_away(error: BaseException | None) -> bool:
     """Tell whether the database could not be reached, or had no connection to give: in a while it may go well."""
     if isinstance(error, DBAPIError):
         return error.connection_invalidated or is_away(error.orig)
+    if isinstance(error, asyncpg.InterfaceError):
+        return "clos" in str(error)  # the others are mistakes of ours, such as a value of the wrong type
     code = str(getattr(error, "sqlstate", ""))
     return (
-        isinstance(error, (NoConnection, OSError, *_BROKEN_CONNECTION))
+        isinstance(error, (NoConnection, OSError, asyncpg.InternalClientError))
         or code.startswith(_AWAY)
         or code == _TOO_MANY_CONNECTIONS
     )
@@ -182,7 +184,8 @@ class Database:
                 if _is_answered(error):
                     await driver.execute("ROLLBACK")
                 raise
-            await driver.execute("COMMIT")
+            if await driver.execute("COMMIT") != "COMMIT":
+                raise RuntimeError("Nothing was written: a statement of the transaction failed, and nobody was told.")
         for callback in plain.after_commit:
             callback()
 

@@ -17,6 +17,9 @@ Key = TypeVar("Key")
 Found = TypeVar("Found")
 Shown = TypeVar("Shown")
 
+MAX_UNITED = 5
+"""Loaders of rows that are read in one statement: to put one of more together would take too long, for too many."""
+
 _LOADED = "_loaded"
 
 
@@ -98,11 +101,14 @@ class Reads:
     def run(self) -> list[Coroutine[Any, Any, None]]:
         """Give what reads, to be awaited at the same time; none of it raises what a loader raises."""
         asked = {loader: found for loader, found in self._asked.items() if found}
-        of_rows = {loader: found for loader, found in asked.items() if isinstance(loader, RowLoader)}
-        if len(of_rows) <= 1:
-            of_rows = {}
-        alone = [_read(loader, found) for loader, found in asked.items() if loader not in of_rows]
-        return [_read_together(of_rows), *alone] if of_rows else alone
+        alone = [_read(loader, found) for loader, found in asked.items() if not isinstance(loader, RowLoader)]
+        # In one order, whatever that of the fields is, since each order would be another statement.
+        of_rows = sorted(
+            ((loader, found) for loader, found in asked.items() if isinstance(loader, RowLoader)),
+            key=lambda pair: id(pair[0].statement),
+        )
+        together = [dict(of_rows[start : start + MAX_UNITED]) for start in range(0, len(of_rows), MAX_UNITED)]
+        return [*map(_read_together, together), *alone]
 
 
 async def _read(loader: DataLoader[Any, Any], found: dict[Any, Any]) -> None:

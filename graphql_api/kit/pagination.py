@@ -282,8 +282,8 @@ def _comparable(value: SortValue) -> SortValue:
     """Refuse what PostgreSQL could not compare a column with."""
     if isinstance(value, datetime) and value.tzinfo is None:
         raise ValueError("a moment has a zone")
-    if isinstance(value, int) and not -(2**63) <= value < 2**63:
-        raise ValueError("a number has 64 bits")
+    if isinstance(value, int) and not -(2**31) <= value < 2**31:
+        raise ValueError("a number has 32 bits")
     if isinstance(value, str) and not is_storable(value):
         raise ValueError("a text has no NUL")
     return value.astimezone(UTC) if isinstance(value, datetime) else value

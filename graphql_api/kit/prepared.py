@@ -34,6 +34,9 @@ from sqlalchemy.types import TypeEngine
 MAX_PREPARED = 512
 """How many are kept; a further one takes a millisecond."""
 
+MAX_PREPARED_TOGETHER = 128
+"""How many unions are kept; a further one takes some milliseconds."""
+
 Change = Callable[[Any], Any]
 Values = Mapping[str, object]
 
@@ -113,7 +116,7 @@ def prepared(select: Select[Any]) -> Prepared:
     return Prepared(select)
 
 
-@lru_cache(MAX_PREPARED)
+@lru_cache(MAX_PREPARED_TOGETHER)
 def prepared_together(selects: tuple[Select[Any], ...]) -> PreparedTogether:
     """Give several statements as one, in the driver's words; they are put into them once."""
     return PreparedTogether(selects)

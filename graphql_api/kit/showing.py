@@ -1,6 +1,7 @@
 """GraphQL types that show a row: a field is read when it is asked for, and most of them nobody asks for."""
 
 from collections.abc import Callable
+from functools import cached_property
 from operator import attrgetter
 from typing import Any, TypeVar
 
@@ -31,10 +32,17 @@ def shows_row(**readers: Callable[[Any], object] | None) -> Callable[[type[Type]
             attribute = field.python_name
             read = known.get(attribute, attrgetter(f"row.{attribute}"))
             if field.is_basic_field and read is not None:
-                setattr(type_, attribute, property(read))
+                setattr(type_, attribute, _kept(attribute, read) if attribute in readers else property(read))
         return type_
 
     return decorate
+
+
+def _kept(attribute: str, read: Callable[[Any], object]) -> cached_property[object]:
+    """Read once: what is resolved of the value is known by the value's identity."""
+    kept = cached_property(read)
+    kept.__set_name__(object, attribute)
+    return kept
 
 
 def show(type_: type[Type], row: object, **given: object) -> Type:

@@ -1,8 +1,8 @@
 """Traces by OpenTelemetry, sent over OTLP/HTTP. Imported only where they are wanted; needs the extra `otel`."""
 
 import os
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 
 from opentelemetry import context as contexts
 from opentelemetry import trace
@@ -79,13 +79,25 @@ class Spans:
         parent = None if traceparent is None else _remote(traceparent)
         return self._tracer.start_as_current_span(name, parent, SpanKind.INTERNAL, dict(attributes))
 
-    def statement(self, query: str) -> AbstractContextManager[object]:
-        """Record a block as a statement that the database is asked; without its arguments."""
+    @contextmanager
+    def statement(self, query: str) -> Iterator[None]:
+        """Record a block as a statement that the database is asked; without its arguments, which errors may tell."""
         if not is_instrumentation_enabled():
-            return nullcontext()
+            yield
+            return
         attributes = {"db.system": "postgresql", "db.statement": query}
-        name = query.split(maxsplit=1)[0]
-        return self._tracer.start_as_current_span(name, kind=SpanKind.CLIENT, attributes=attributes)
+        with self._tracer.start_as_current_span(
+            query.split(maxsplit=1)[0],
+            kind=SpanKind.CLIENT,
+            attributes=attributes,
+            record_exception=False,
+            set_status_on_exception=False,
+        ) as span:
+            try:
+                yield
+            except BaseException:
+                span.set_status(Status(StatusCode.ERROR))
+                raise
 
     def quiet(self) -> AbstractContextManager[object]:
         """Record nothing in a block."""

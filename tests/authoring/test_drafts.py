@@ -39,6 +39,15 @@ def file(path: str, content: str, **more: str) -> dict[str, str]:
 
 
 class TestEditDraft:
+    async def test_a_draft_that_it_opens_is_given_as_it_is_kept(self, studio: Studio) -> None:
+        ada = await studio.somebody("owner")
+        workflow = await studio.workflow(ada, {"a.md": "a\n"})
+        await ada.do("publishDraft", workflowId=workflow)
+        selection = "draft { id revision status name createdAt updatedAt basedOnVersion { number } }"
+        given = await ada.do("editDraft", selection, workflowId=workflow, write=[file("b.md", "b\n")])
+        document = f"query ($id: ID!) {{ workflow(id: $id) {{ {selection} }} }}"
+        assert given["draft"] == (await ada(document, id=workflow))["workflow"]["draft"]
+
     async def test_renames_then_deletes_then_writes(self, studio: Studio) -> None:
         ada = await studio.somebody("owner")
         workflow = await studio.workflow(ada, {"a.md": "a\n", "b.md": "b\n", "c.md": "c\n"})

@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from uuid import uuid4
 
 import asyncpg
@@ -55,6 +56,13 @@ class TestIsAway:
     def test_a_connection_that_the_server_ended_is_known_for_it(self, error: Exception) -> None:
         assert is_away(error)
         assert isinstance(error, DATABASE_ERRORS)
+
+    async def test_a_mistake_of_ours_is_none_of_the_database(self, database: Database) -> None:
+        for arguments in ((), ("x",), (2**40,)):
+            with pytest.raises((asyncpg.InterfaceError, asyncpg.DataError)) as mistake:
+                await database.fetch("SELECT $1::int", *arguments)
+            assert not is_away(mistake.value)
+        assert await database.fetch("SELECT 1") == [(1,)]
 
 
 class TestTransaction:
@@ -202,6 +210,20 @@ class TestPlainTransaction:
         assert called == []
         assert await database.fetch("SELECT to_regclass('never'), pg_backend_pid()") == [(None, pid)]
         await database.close()
+
+    async def test_a_failure_that_nobody_was_told_of_is_no_success(self, database: Database) -> None:
+        called: list[str] = []
+
+        async def fail() -> None:
+            async with database.plain_transaction() as transaction:
+                transaction.after_commit.append(lambda: called.append("never"))
+                with suppress(asyncpg.DivisionByZeroError):
+                    await transaction.fetch(Statement("SELECT 1 / 0"))
+
+        with pytest.raises(RuntimeError, match="Nothing was written"):
+            await fail()
+        assert called == []
+        assert await database.fetch("SELECT 1") == [(1,)]
 
     async def test_what_its_commit_refuses_undoes_it(self, fresh_database: FreshDatabase) -> None:
         database = Database((await fresh_database(is_migrated=False)).url, pool_size=1)

@@ -40,6 +40,13 @@ def test_fields_are_those_of_the_row_or_given_or_read() -> None:
     }
 
 
+def test_what_is_made_of_the_row_is_made_once() -> None:
+    shown = show(Thing, SimpleNamespace(id=KEY, name="pen"), mood="calm")
+    assert shown.length == 3
+    shown.row.name = "pencil"
+    assert (shown.name, shown.length) == ("pencil", 3)
+
+
 def test_nothing_is_read_that_nobody_asks_for() -> None:
     shown = show(Thing, SimpleNamespace(), mood="calm")
     assert shown.mood == "calm"

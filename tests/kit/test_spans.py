@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 
+import asyncpg
 import httpx
 import pytest
 from sqlalchemy import text
@@ -90,12 +91,15 @@ class TestSpans:
                     await transaction.fetch(Statement("SELECT 3"))
                 await watched.fetch("SELECT $1::text", "hunter2")
             await watched.fetch("SELECT $1::text", "hunter2")
+            with pytest.raises(asyncpg.InvalidTextRepresentationError, match="hunter2"):
+                await watched.fetch("SELECT $1::text::int", "hunter2")
         await watched.fetch("SELECT 4")
         await watched.close()
         await sent(spans)
 
         statements = [step for step in collector.steps if step.name.startswith("SELECT")]
-        assert len(statements) == 3
+        assert [step.is_failed for step in statements].count(True) == 1
+        assert len(statements) == 4
         assert "hunter2" not in repr(statements)
 
     async def test_requests_go_on_with_the_callers_trace_and_carry_it_on(

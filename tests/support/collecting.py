@@ -25,6 +25,8 @@ class Step:
     links: frozenset[str]
     attributes: dict[str, str]
     is_failed: bool
+    told: str
+    """What it says of its failure, and what happened in it."""
 
 
 class Collector:
@@ -71,4 +73,5 @@ def _step(span: Span) -> Step:
         links=frozenset(link.trace_id.hex() for link in span.links),
         attributes={each.key: str(each.value) for each in span.attributes},
         is_failed=span.status.code == 2,
+        told=f"{span.status.message} {list(span.events)}",
     )

@@ -56,7 +56,8 @@ class Plan:
             if size >= MAX_BATCH_BYTES:
                 break
         batch = Batch(written)
-        if size <= MAX_BATCH_BYTES + MAX_KEPT_BYTES:
+        # What is not kept beside its event is not kept beside a batch of them either.
+        if all(len(message) <= MAX_KEPT_BYTES for message in written):
             events.keep((self, start), batch)
         return batch
 

@@ -120,8 +120,9 @@ class TestPlan:
         assert len(other.write_from(events, 0)) == len(events)
 
     def test_a_batch_keeps_nothing_large(self) -> None:
-        plan, events = plan_of(EVERYTHING), Batch([noted(text="x" * 2 * MAX_BATCH_BYTES)])
-        assert plan.write_from(events, 0) is not plan.write_from(events, 0)
+        for length in (2 * MAX_BATCH_BYTES, MAX_KEPT_BYTES):
+            plan, events = plan_of(EVERYTHING), Batch([noted(), noted(text="x" * length)])
+            assert plan.write_from(events, 0) is not plan.write_from(events, 0)
 
     def test_a_surprise_is_remembered_too(self) -> None:
         plan, event = plan_of(EVERYTHING), noted(text=None)
