@@ -79,7 +79,9 @@ class TestNeverReading:
             sockets: list[Socket] = []
             for number in range(CONNECTIONS):
                 url = address.replace("http", "ws", 1) + "/graphql"
-                socket = await stack.enter_async_context(connected(url, people[number % 2].token))
+                # Who does not read hears no answer to a ping either.
+                never = connected(url, people[number % 2].token, ping_interval=None)
+                socket = await stack.enter_async_context(never)
                 for _ in range(SUBSCRIPTIONS):
                     await socket.subscribe(WATCH, {"id": proposal})
                 sockets.append(socket)

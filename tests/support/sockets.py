@@ -87,9 +87,9 @@ async def opened(url: str, *, protocols: tuple[str, ...] = (PROTOCOL,), **option
 
 
 @asynccontextmanager
-async def connected(url: str, token: str | None = None) -> AsyncIterator[Socket]:
+async def connected(url: str, token: str | None = None, **options: Any) -> AsyncIterator[Socket]:  # noqa: ANN401 - as above
     """Open a connection that is acknowledged."""
-    async with opened(url) as socket:
+    async with opened(url, **options) as socket:
         answer = await socket.init({"Authorization": f"Bearer {token}"} if token else None)
         assert answer == {"type": "connection_ack"}
         yield socket
