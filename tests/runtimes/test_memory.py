@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import text
 from support.adapters import REMOTE, Adapter
 from support.executions import Engine, working
+from support.measuring import paused
 from support.waiting import until
 
 from graphql_api.runtimes import batches
@@ -40,9 +41,10 @@ def turns(count: int, _prompt: object, _files: object, _thread: object) -> Itera
 def tracing(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Trace allocations, with so few frames in flight that they do not count."""
     monkeypatch.setattr(batches, "BATCH", 4)
-    tracemalloc.start()
-    yield
-    tracemalloc.stop()
+    with paused():
+        tracemalloc.start()
+        yield
+        tracemalloc.stop()
 
 
 def held() -> int:
