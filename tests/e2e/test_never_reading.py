@@ -79,8 +79,8 @@ class TestNeverReading:
             sockets: list[Socket] = []
             for number in range(CONNECTIONS):
                 url = address.replace("http", "ws", 1) + "/graphql"
-                # Who does not read hears no answer to a ping either.
-                never = connected(url, people[number % 2].token, ping_interval=None)
+                # Who does not read hears no answer to a ping either, nor that a connection is closed.
+                never = connected(url, people[number % 2].token, ping_interval=None, close_timeout=0.01)
                 socket = await stack.enter_async_context(never)
                 for _ in range(SUBSCRIPTIONS):
                     await socket.subscribe(WATCH, {"id": proposal})
