@@ -186,6 +186,7 @@ def server_of(home: Path) -> list[psutil.Process]:
     """Find the processes of a home's embedded PostgreSQL."""
     state = str((home / "postgres").resolve())
     found = []
+    psutil.process_iter.cache_clear()  # of processes that had the numbers of these before
     for process in psutil.process_iter():
         try:
             words = process.cmdline()
