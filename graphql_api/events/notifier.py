@@ -1,7 +1,7 @@
 """Wakes the followers of all processes. What it carries is a hint: the log's order decides what is delivered.
 
 NOTIFY inside the appending transaction would end PostgreSQL's group commit, so one notifier per process sends after the
-commit: coalesced, one NOTIFY in flight, on a connection of its own that does not wait for the disk.
+commit: coalesced, one statement in flight, on a connection of its own that does not wait for the disk.
 """
 
 import asyncio
@@ -27,10 +27,15 @@ CHANNEL = "orchestrator_events"
 MAX_NOTIFICATION_BYTES = 7900
 """PostgreSQL takes at most 7999."""
 
+MAX_NOTIFICATIONS = 16
+"""Sent in one statement, so that what was appended at once arrives at once."""
+
 BACKLOG = 10_000
 """Notifications that wait while the connection is away; the oldest go first, and followers find the gap."""
 
 RECONNECT_SECONDS = 0.5
+
+_NOTIFY = "SELECT pg_notify($1, notification) FROM unnest($2::text[]) AS notification"
 
 _log = structlog.get_logger()
 
@@ -49,6 +54,7 @@ class Notifier:
         self._database = database
         self._hub = hub
         self._waiting: deque[bytes] = deque(maxlen=BACKLOG)
+        self._arrived: list[str] = []
         self._signals: set[str] = set()
         self._filled = asyncio.Event()
         self.listening = asyncio.Event()
@@ -93,11 +99,12 @@ class Notifier:
             await self._filled.wait()
             self._filled.clear()
             while self._signals or self._waiting:
+                if connection.is_closed():  # seen before what waits is taken, which is then not lost with it
+                    raise ConnectionResetError
                 if self._signals:
                     await self._send_signal(connection, self._signals.pop())
                 if self._waiting:
-                    notification = self._take_notification()
-                    await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, notification, timeout=ANSWER_SECONDS)
+                    await connection.execute(_NOTIFY, CHANNEL, self._take_notifications(), timeout=ANSWER_SECONDS)
 
     async def _send_signal(self, connection: asyncpg.Connection, channel: str) -> None:
         try:
@@ -105,6 +112,12 @@ class Notifier:
         except BaseException:
             self._signals.add(channel)  # twice wakes no worse than once, and nobody looks for a signal that is lost
             raise
+
+    def _take_notifications(self) -> list[str]:
+        taken: list[str] = []
+        while self._waiting and len(taken) < MAX_NOTIFICATIONS:
+            taken.append(self._take_notification())
+        return taken
 
     def _take_notification(self) -> str:
         entries = [self._waiting.popleft()]
@@ -133,17 +146,26 @@ class Notifier:
     def _receive(self, _connection: object, _pid: int, _channel: str, notification: object) -> None:
         if self._hub.is_empty:  # as in a worker, which nobody watches through
             return
-        for subject, entries in groupby(orjson.loads(str(notification)), key=itemgetter(0)):
-            key = UUID(subject)
-            if not self._hub.follows(key):
-                continue
-            arrived: list[StoredEvent | LiveEvent] = []
-            for _, sequence, *rest in entries:
-                if rest:
-                    arrived.append(_decode(key, sequence, *rest))
-                else:
-                    self._hub.point(key, sequence)
-            self._hub.deliver(key, arrived)
+        if not self._arrived:
+            # After the other notifications that were read from the connection with this one.
+            asyncio.get_running_loop().call_soon(self._deliver)
+        self._arrived.append(str(notification))
+
+    def _deliver(self) -> None:
+        arrived, self._arrived = self._arrived, []
+        events: dict[UUID, list[StoredEvent | LiveEvent]] = {}
+        for notification in arrived:
+            for subject, entries in groupby(orjson.loads(notification), key=itemgetter(0)):
+                key = UUID(subject)
+                if not self._hub.follows(key):
+                    continue
+                for _, sequence, *rest in entries:
+                    if rest:
+                        events.setdefault(key, []).append(_decode(key, sequence, *rest))
+                    else:
+                        self._hub.point(key, sequence)
+        for key, each in events.items():
+            self._hub.deliver(key, each)
 
 
 def _encode(event: StoredEvent | LiveEvent) -> bytes:

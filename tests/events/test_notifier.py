@@ -31,8 +31,14 @@ EVENTS = st.builds(
 def drained(notifier: Notifier) -> list[str]:
     notifications = []
     while notifier._waiting:
-        notifications.append(notifier._take_notification())
+        notifications += notifier._take_notifications()
     return notifications
+
+
+async def receive(notifier: Notifier, notifications: list[str]) -> None:
+    for notification in notifications:
+        notifier._receive(None, 0, "", notification)
+    await asyncio.sleep(0)
 
 
 def stored(sequence: int, **payload: object) -> StoredEvent:
@@ -48,9 +54,9 @@ class TestNotifications:
         notifier = Notifier(database, hub)
         notifier.publish(events)
         with hub.register(SUBJECT) as mailbox:
-            for notification in drained(notifier):
-                assert len(notification.encode()) <= MAX_NOTIFICATION_BYTES
-                notifier._receive(None, 0, "", notification)
+            notifications = drained(notifier)
+            assert all(len(notification.encode()) <= MAX_NOTIFICATION_BYTES for notification in notifications)
+            await receive(notifier, notifications)
             arrived = [event for batch in mailbox.take() for event in batch]
             pointed = [event for event in events if event not in arrived]
             assert arrived == [event for event in events if event in arrived]
@@ -64,12 +70,25 @@ class TestNotifications:
         assert len(notifications) == 2
         assert sum(len(orjson.loads(notification)) for notification in notifications) == 100
 
+    async def test_what_was_published_at_once_arrives_as_one_batch(self, database: Database) -> None:
+        hub = Hub()
+        notifier = Notifier(database, hub)
+        running = asyncio.create_task(notifier.run())
+        await notifier.listening.wait()
+        with hub.register(SUBJECT) as mailbox:
+            mailbox.must_read(0)
+            notifier.publish(stored(number, text="x" * 1000) for number in range(1, 101))
+            await mailbox.arrival()
+            (batch,) = mailbox.take()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        assert [event.sequence for event in batch] == [*range(1, 101)]
+
     async def test_what_nobody_here_follows_is_dropped(self, database: Database) -> None:
         hub = Hub()
         notifier = Notifier(database, hub)
         notifier.publish([stored(1), stored(2, text="x" * 9000)])
-        for notification in drained(notifier):
-            notifier._receive(None, 0, "", notification)
+        await receive(notifier, drained(notifier))
         assert hub._mailboxes == {}
 
     async def test_a_backlog_keeps_the_newest(self, database: Database) -> None:
