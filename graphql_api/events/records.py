@@ -13,13 +13,17 @@ View = TypeVar("View")
 class _Shared:
     """What many followers are handed at once: nobody changes it. To freeze it would cost a microsecond for each."""
 
-    _views: dict[object, Any] = field(init=False, repr=False, compare=False, default_factory=dict)
+    _made_by: object = field(init=False, repr=False, compare=False, default=None)
+    _made: Any = field(init=False, repr=False, compare=False, default=None)
 
     def view(self, make: Callable[[Self], View]) -> View:
-        """Give what a function makes of the event; it is made once for all who are handed the same event."""
-        if make not in self._views:
-            self._views[make] = make(self)
-        view: View = self._views[make]
+        """Give what a function makes of the event; it is made once for all who are handed the same event.
+
+        All who follow a log make the same of its events: what another function made is forgotten.
+        """
+        if self._made_by is not make:
+            self._made, self._made_by = make(self), make
+        view: View = self._made
         return view
 
 

@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Generic, TypeVar
 from uuid import UUID
@@ -18,7 +18,8 @@ from graphql_api.events.records import StoredEvent
 
 Made = TypeVar("Made")
 
-_BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
+_MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
+_TEXT, _OUTPUT = "word " * 800, "x" * 60
 BATCH = 32
 """How many are made at once."""
 
@@ -39,23 +40,22 @@ def stored_event(subject: UUID, sequence: int, name: str | None = None) -> Store
         sequence: The position.
         name: Of the message or the call; one that follows from the position when None.
     """
-    occurred_at = _BEGINNING + timedelta(seconds=sequence)
     if sequence % 10 == 0:
         payload = {
             "message_id": name or f"message-{sequence}",
             "agent": "writer",
             "role": "ASSISTANT",
-            "text": "word " * 800,
+            "text": _TEXT,
         }
-        return StoredEvent(subject, sequence, "AgentMessageCompleted", payload, occurred_at, is_terminal=False)
+        return StoredEvent(subject, sequence, "AgentMessageCompleted", payload, _MOMENT, is_terminal=False)
     call = {
         "tool_call_id": name or f"call-{sequence}",
         "agent": None,
         "name": "search",
         "status": "SUCCEEDED",
-        "output": "x" * 60,
+        "output": _OUTPUT,
     }
-    return StoredEvent(subject, sequence, "ToolCallFinished", call, occurred_at, is_terminal=False)
+    return StoredEvent(subject, sequence, "ToolCallFinished", call, _MOMENT, is_terminal=False)
 
 
 class Topic(Generic[Made]):

@@ -57,7 +57,7 @@ class Plan:
                 break
         batch = Batch(written)
         # What is not kept beside its event is not kept beside a batch of them either.
-        if all(len(message) <= MAX_KEPT_BYTES for message in written):
+        if written and max(map(len, written)) <= MAX_KEPT_BYTES:
             events.keep((self, start), batch)
         return batch
 

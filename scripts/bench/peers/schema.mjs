@@ -19,7 +19,9 @@ export const schema = buildSchema(`
   type Subscription { proposalEvents(proposalId: ID!): ProposalEvent! }
 `);
 
-const BEGINNING = Date.UTC(2026, 0, 1);
+const MOMENT = '2026-01-01T00:00:00+00:00';
+const TEXT = 'word '.repeat(800);
+const OUTPUT = 'x'.repeat(60);
 const BATCH = 32;
 const WINDOW = 1024;
 
@@ -30,13 +32,11 @@ function makeEvent(subject, sequence, name) {
   const key = Buffer.alloc(24);
   key.write(subject.replaceAll('-', ''), 'hex');
   key.writeBigUInt64BE(BigInt(sequence), 16);
-  const occurredAt = new Date(BEGINNING + sequence * 1000).toISOString().replace('.000Z', '+00:00');
   const cursor = key.toString('base64').replaceAll('+', '-').replaceAll('/', '_');
   if (sequence % 10 === 0) {
-    const text = 'word '.repeat(800);
-    return { __typename: 'AgentMessageCompleted', cursor, sequence, occurredAt, messageId: name ?? `message-${sequence}`, agent: 'writer', role: 'ASSISTANT', text };
+    return { __typename: 'AgentMessageCompleted', cursor, sequence, occurredAt: MOMENT, messageId: name ?? `message-${sequence}`, agent: 'writer', role: 'ASSISTANT', text: TEXT };
   }
-  return { __typename: 'ToolCallFinished', cursor, sequence, occurredAt, toolCallId: name ?? `call-${sequence}`, agent: null, name: 'search', status: 'SUCCEEDED', output: 'x'.repeat(60) };
+  return { __typename: 'ToolCallFinished', cursor, sequence, occurredAt: MOMENT, toolCallId: name ?? `call-${sequence}`, agent: null, name: 'search', status: 'SUCCEEDED', output: OUTPUT };
 }
 
 const turn = () => new Promise((resolve) => setImmediate(resolve));
