@@ -19,6 +19,7 @@ from graphql_api.kit.database import Database
 from graphql_api.kit.errors import QuotaExceeded, Unauthenticated
 from graphql_api.kit.places import Places
 from graphql_api.kit.rates import Budget, Rate, Rates
+from graphql_api.kit.reader import Reader
 from graphql_api.runtimes.circuit import Circuit
 from graphql_api.runtimes.lines import DEFAULT_PATIENCE, Patience
 from graphql_api.runtimes.protocol import AgentRuntime
@@ -190,6 +191,11 @@ class Context(Caller):
         """The event log."""
         return self.engines.log
 
+    @property
+    def reader(self) -> Reader:
+        """What resolvers read rows with."""
+        return self.loader(_reader)
+
     def for_operation(self) -> "Context":
         """Make the context of one operation on this connection."""
         return replace(self, _is_subscribed=False, request_id=begin_operation(), _loaders={})
@@ -199,3 +205,7 @@ class Context(Caller):
         if make not in self._loaders:
             self._loaders[make] = make(self)
         return cast("Loader", self._loaders[make])
+
+
+def _reader(context: Context) -> Reader:
+    return Reader(context.database)

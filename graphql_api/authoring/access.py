@@ -5,15 +5,15 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, bindparam, literal
+from sqlalchemy import Select, alias, bindparam, literal, or_
 from sqlmodel import col, select
-from sqlmodel.sql.expression import SelectOfScalar
 
 from graphql_api.authoring.errors import Locked
 from graphql_api.authoring.models import AccessRole, Proposal, Workflow, WorkflowMember
 from graphql_api.events.watches import Claim
 from graphql_api.identity import users
 from graphql_api.identity.actor import Actor
+from graphql_api.identity.models import User
 from graphql_api.identity.sessions import DISABLED
 from graphql_api.kit.columns import among, columns_of, names_of, now, select_rows
 from graphql_api.kit.database import Database, Session
@@ -22,7 +22,7 @@ from graphql_api.kit.statements import Statement, Transaction
 
 RANKS = {AccessRole.VIEWER: 1, AccessRole.EDITOR: 2, AccessRole.OWNER: 3}
 
-_workflow, _member = columns_of(Workflow), columns_of(WorkflowMember)
+_workflow, _member, _user = columns_of(Workflow), columns_of(WorkflowMember), columns_of(User)
 _WORKFLOW_PATH = ("input", "workflowId")
 
 _LOCK = Statement(f"SELECT {names_of(Workflow)} FROM workflows WHERE id = :workflow FOR NO KEY UPDATE")  # noqa: S608 - names of columns
@@ -32,15 +32,6 @@ _ROLES = Statement("""
         LEFT JOIN workflow_members AS member ON member.workflow_id = workflow.id AND member.user_id = :user
     WHERE workflow.id = ANY(:workflows::uuid[]) AND workflow.deleted_at IS NULL
 """)
-
-
-def visible(actor: Actor) -> SelectOfScalar[Workflow]:
-    """Select the workflows that somebody may see."""
-    query = select(Workflow).where(col(Workflow.deleted_at).is_(None))
-    if actor.is_admin:
-        return query
-    own = select(WorkflowMember.workflow_id).where(WorkflowMember.user_id == actor.user_id)
-    return query.where(col(Workflow.id).in_(own))
 
 
 @cache
@@ -93,15 +84,20 @@ async def lost_access(database: Database, claims: Collection[Claim]) -> dict[Cla
     return lost
 
 
-async def seen_users(session: Session, actor: Actor, user_ids: Collection[UUID]) -> list[UUID]:
-    """Pick the users whom somebody may see: themselves, and whom they share a workflow with."""
-    if actor.is_admin:
-        return list(user_ids)
-    shared = select(WorkflowMember.user_id).where(
-        col(WorkflowMember.user_id).in_(user_ids),
-        col(WorkflowMember.workflow_id).in_(visible(actor).with_only_columns(col(Workflow.id))),
-    )
-    return [*(await session.exec(shared.distinct())).all(), *({actor.user_id} & set(user_ids))]
+@cache
+def seen_users(*, is_admin: bool) -> Select[Any]:
+    """Select users, of those whose keys the parameter `ids` has, whom somebody may see.
+
+    Args:
+        is_admin: Whether they are an administrator, who sees all; others, of whom the parameter `user_id` is the key,
+            see themselves and whom they share a workflow with.
+    """
+    if is_admin:
+        return users.USERS
+    workflows = with_role(is_admin=False).with_only_columns(_workflow.id)
+    other = alias(_member.user_id.table, "other").c
+    shared = select_rows(other.user_id).where(among(other.user_id), other.workflow_id.in_(workflows))
+    return users.USERS.where(or_(_user.id == bindparam("user_id"), _user.id.in_(shared)))
 
 
 async def hold(

@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 from uuid import UUID
-
-from sqlmodel import col, select
 
 from graphql_api.authoring import access, drafts, filesets, merging, proposals
 from graphql_api.authoring.errors import MergeConflict, StaleRevision, proposal_transition
@@ -15,10 +14,11 @@ from graphql_api.authoring.models import AccessRole, Draft, Proposal, ProposalSt
 from graphql_api.authoring.previews import Preview
 from graphql_api.context import Context
 from graphql_api.kit import contents
-from graphql_api.kit.columns import now
+from graphql_api.kit.columns import among, columns_of, now, select_rows
 from graphql_api.kit.conflicts import tried_again
 from graphql_api.kit.database import Session
 from graphql_api.kit.files import FileEntry, changed_digests, changes_between, entry_of
+from graphql_api.kit.statements import Rows
 from graphql_api.kit.texts import checked_text
 from graphql_api.runtimes import snapshots
 
@@ -35,6 +35,26 @@ class _Merging:
     draft_revision: int
     sides: _Sides
     merge: Merge
+
+
+class _Waiting(NamedTuple):
+    """A proposal that waits for a decision, and its draft."""
+
+    proposal_id: UUID
+    base_revision: int
+    draft_id: UUID
+    draft_revision: int
+
+
+_proposal, _draft = columns_of(Proposal), columns_of(Draft)
+_WAITING = select_rows(
+    _proposal.id, _proposal.base_revision, _draft.id.label("draft_id"), _draft.revision.label("draft_revision")
+).where(
+    among(_proposal.id),
+    _draft.id == _proposal.draft_id,
+    _proposal.status == ProposalStatus.COMPLETED,
+    _draft.closed_at.is_(None),
+)
 
 
 @tried_again
@@ -83,7 +103,8 @@ async def approve(
             return proposal, await drafts.of_key(session, proposal.draft_id)
         workflow, proposal = await access.hold_proposal(session, context.actor, proposal_id, AccessRole.EDITOR)
         draft = await _waiting_draft(session, proposal)
-        sides = (await _all_sides(session, [(proposal, draft)]))[proposal.id]
+        waiting = _Waiting(proposal.id, proposal.base_revision, draft.id, draft.revision)
+        sides = (await _all_sides(session, [waiting]))[proposal.id]
         _check_digest(expected_digest, sides, proposal, draft)
         merge = await _merge(session, sides, resolutions, paths)
         if merge.conflicts:
@@ -110,38 +131,33 @@ async def approve(
     return proposal, draft
 
 
-async def previews(session: Session, proposal_ids: Sequence[UUID]) -> dict[UUID, Preview]:
+async def previews(reader: Rows, proposal_ids: Sequence[UUID]) -> dict[UUID, Preview]:
     """Tell what approving proposals would do now, each on its own; those that wait for no decision are left out."""
-    query = (
-        select(Proposal, Draft)
-        .join(Draft, col(Draft.id) == Proposal.draft_id)
-        .where(
-            col(Proposal.id).in_(proposal_ids),
-            col(Proposal.status) == ProposalStatus.COMPLETED,
-            col(Draft.closed_at).is_(None),
-        )
-    )
-    waiting = list((await session.exec(query)).all())
-    sides = await _all_sides(session, waiting)
+    waiting = [_Waiting(*row) for row in await reader.rows(_WAITING, ids=list(proposal_ids))]
+    sides = await _all_sides(reader, waiting)
     needed = [merging.needed_digests(each.base, each.ours, each.theirs) for each in sides.values()]
-    texts = await contents.load(session, set().union(*needed))
+    texts = await contents.load(reader, set().union(*needed))
     return await _shown(
-        session,
+        reader,
         {
-            proposal.id: _Merging(draft.revision, sides[proposal.id], _merged(sides[proposal.id], texts, (), None))
-            for proposal, draft in waiting
+            each.proposal_id: _Merging(
+                each.draft_revision,
+                sides[each.proposal_id],
+                _merged(sides[each.proposal_id], texts, (), None),
+            )
+            for each in waiting
         },
     )
 
 
-async def _shown(session: Session, mergings: Mapping[UUID, _Merging]) -> dict[UUID, Preview]:
+async def _shown(reader: Rows, mergings: Mapping[UUID, _Merging]) -> dict[UUID, Preview]:
     """List what merges would change in their drafts; files in conflict are not among it."""
     results = {id_: _result(each.merge) for id_, each in mergings.items()}
     missing = [
         changed_digests(mergings[id_].sides.ours, result.entries) - result.texts.keys()
         for id_, result in results.items()
     ]
-    texts = await contents.load(session, set().union(*missing))
+    texts = await contents.load(reader, set().union(*missing))
     return {
         id_: Preview(
             each.merge,
@@ -166,20 +182,20 @@ async def _waiting_draft(session: Session, proposal: Proposal) -> Draft:
     return draft
 
 
-async def _all_sides(session: Session, waiting: Sequence[tuple[Proposal, Draft]]) -> dict[UUID, _Sides]:
+async def _all_sides(reader: Rows, waiting: Sequence[_Waiting]) -> dict[UUID, _Sides]:
     """Read the sides of merges; the draft at the revision that was read with it, whatever happens meanwhile."""
     revisions = {
-        (draft.id, revision) for proposal, draft in waiting for revision in (proposal.base_revision, draft.revision)
+        (each.draft_id, revision) for each in waiting for revision in (each.base_revision, each.draft_revision)
     }
-    drafts_then = await filesets.at_revisions(session, revisions)
-    theirs = await snapshots.files_of(session, [(proposal.id, None) for proposal, _ in waiting])
+    drafts_then = await filesets.at_revisions(reader, revisions)
+    theirs = await snapshots.files_now(reader, [each.proposal_id for each in waiting])
     return {
-        proposal.id: _Sides(
-            base=drafts_then[draft.id, proposal.base_revision],
-            ours=drafts_then[draft.id, draft.revision],
-            theirs=theirs[proposal.id, None],
+        each.proposal_id: _Sides(
+            base=drafts_then[each.draft_id, each.base_revision],
+            ours=drafts_then[each.draft_id, each.draft_revision],
+            theirs=theirs[each.proposal_id],
         )
-        for proposal, draft in waiting
+        for each in waiting
     }
 
 

@@ -6,13 +6,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Integer, Uuid, column, values
-from sqlmodel import col, select
+from sqlalchemy import Integer, Uuid
 
-from graphql_api.authoring.models import DraftFile
+from graphql_api.authoring.models import DraftFile, VersionFile
 from graphql_api.kit import contents
-from graphql_api.kit.columns import now
-from graphql_api.kit.database import Session
+from graphql_api.kit.columns import among, columns_for, columns_of, lasts_at, listed, now, select_rows
 from graphql_api.kit.errors import Invalid
 from graphql_api.kit.files import (
     MAX_FILES,
@@ -28,7 +26,7 @@ from graphql_api.kit.files import (
     entry_of,
     type_of,
 )
-from graphql_api.kit.statements import Statement, Transaction
+from graphql_api.kit.statements import Rows, Statement, Transaction
 
 _OF_DRAFT = Statement("""
     SELECT path, type, digest, size, updated_at,
@@ -36,14 +34,26 @@ _OF_DRAFT = Statement("""
                THEN (SELECT content FROM contents WHERE digest = draft_files.digest) END AS text
     FROM draft_files WHERE draft_id = :draft AND to_revision IS NULL ORDER BY path
 """)
-_OF_DRAFTS = Statement("""
-    SELECT draft_id, path, type, digest, size, updated_at FROM draft_files
-    WHERE draft_id = ANY(:drafts::uuid[]) AND to_revision IS NULL ORDER BY path
-""")
-_OF_VERSIONS = Statement("""
-    SELECT version_id, path, type, digest, size, updated_at FROM version_files
-    WHERE version_id = ANY(:versions::uuid[]) ORDER BY path
-""")
+_draft_file, _version_file = columns_of(DraftFile), columns_of(VersionFile)
+_OF_DRAFTS = (
+    select_rows(_draft_file.draft_id, *columns_for(FileEntry, _draft_file))
+    .where(among(_draft_file.draft_id), _draft_file.to_revision.is_(None))
+    .order_by(_draft_file.path)
+)
+_OF_VERSIONS = (
+    select_rows(_version_file.version_id, *columns_for(FileEntry, _version_file))
+    .where(among(_version_file.version_id))
+    .order_by(_version_file.path)
+)
+_revision = listed("wanted", draft=Uuid, revision=Integer).c
+_AT_REVISIONS = (
+    select_rows(_revision.draft, _revision.revision, *columns_for(FileEntry, _draft_file))
+    .where(
+        _draft_file.draft_id == _revision.draft,
+        lasts_at(_revision.revision, _draft_file.from_revision, _draft_file.to_revision),
+    )
+    .order_by(_draft_file.path)
+)
 WRITE = f"""
     texts AS ({contents.STORE.format(condition="WHERE EXISTS (SELECT FROM head)")}),
     gone AS (
@@ -147,37 +157,30 @@ async def of_draft(transaction: Transaction, draft_id: UUID, *, reading: Collect
     return FileSet(entries, texts)
 
 
-async def of_drafts(transaction: Transaction, draft_ids: Collection[UUID]) -> dict[UUID, dict[str, FileEntry]]:
+async def of_drafts(reader: Rows, draft_ids: Collection[UUID]) -> dict[UUID, dict[str, FileEntry]]:
     """Read the files of several drafts as they are now."""
-    return _by_owner(draft_ids, await transaction.fetch(_OF_DRAFTS, drafts=list(draft_ids)))
+    return _by_owner(draft_ids, await reader.rows(_OF_DRAFTS, ids=list(draft_ids)))
 
 
 async def at_revisions(
-    session: Session, keys: Collection[tuple[UUID, int]]
+    reader: Rows, keys: Collection[tuple[UUID, int]]
 ) -> dict[tuple[UUID, int], dict[str, FileEntry]]:
     """Read the files of several drafts at one revision each, or at more."""
     files: dict[tuple[UUID, int], dict[str, FileEntry]] = {key: {} for key in keys}
-    if not keys:
-        return files
-    wanted = values(column("id", Uuid), column("revision", Integer), name="wanted").data(list(files))
-    query = select(wanted.c.revision, DraftFile).where(
-        col(DraftFile.draft_id) == wanted.c.id,
-        col(DraftFile.from_revision) <= wanted.c.revision,
-        col(DraftFile.to_revision).is_(None) | (col(DraftFile.to_revision) > wanted.c.revision),
-    )
-    for revision, row in await session.exec(query.order_by(col(DraftFile.path))):
-        files[row.draft_id, revision][row.path] = _entry(row)
+    drafts, revisions = [each for each, _ in files], [revision for _, revision in files]
+    for draft_id, revision, path, *entry in await reader.rows(_AT_REVISIONS, draft=drafts, revision=revisions):
+        files[draft_id, revision][path] = FileEntry(path, *entry)
     return files
 
 
-async def of_version(transaction: Transaction, version_id: UUID) -> dict[str, FileEntry]:
+async def of_version(reader: Rows, version_id: UUID) -> dict[str, FileEntry]:
     """Read the files of a version."""
-    return (await of_versions(transaction, [version_id]))[version_id]
+    return (await of_versions(reader, [version_id]))[version_id]
 
 
-async def of_versions(transaction: Transaction, version_ids: Collection[UUID]) -> dict[UUID, dict[str, FileEntry]]:
+async def of_versions(reader: Rows, version_ids: Collection[UUID]) -> dict[UUID, dict[str, FileEntry]]:
     """Read the files of several versions."""
-    return _by_owner(version_ids, await transaction.fetch(_OF_VERSIONS, versions=list(version_ids)))
+    return _by_owner(version_ids, await reader.rows(_OF_VERSIONS, ids=list(version_ids)))
 
 
 def edited(before: FileSet, edit: Edit) -> FileSet:
@@ -282,10 +285,6 @@ def _written(file: NewFile, path: list[str], moment: datetime) -> FileEntry:
 def _by_owner(owners: Collection[UUID], rows: Sequence[Any]) -> dict[UUID, dict[str, FileEntry]]:
     """Give files by the draft or version that they belong to, and by path."""
     files: dict[UUID, dict[str, FileEntry]] = {owner: {} for owner in owners}
-    for owner, path, type_, digest, size, updated_at in rows:
-        files[owner][path] = FileEntry(path, FileType(type_), digest, size, updated_at)
+    for owner, path, *entry in rows:
+        files[owner][path] = FileEntry(path, *entry)
     return files
-
-
-def _entry(row: DraftFile) -> FileEntry:
-    return FileEntry(row.path, row.type, row.digest, row.size, row.updated_at)

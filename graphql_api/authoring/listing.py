@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from functools import cache
@@ -77,8 +77,8 @@ async def workflows(
     role: AccessRole | None,
     order: WorkflowOrderField,
     is_descending: bool,
-) -> Page[tuple[Workflow, AccessRole]]:
-    """List the workflows that the caller may see, each with their role in it.
+) -> Page[Any]:
+    """List the workflows that the caller may see, each with their role in it as `viewer_role`.
 
     Args:
         context: Who asks.
@@ -101,8 +101,7 @@ async def workflows(
     if role is not None:
         values["role"] = role
     query = Query(_workflows(frozenset(values), is_admin=context.actor.is_admin), values)
-    found = await read_page(context.database.rows, query, _ORDERS[order, is_descending], page)
-    return replace(found, rows=[(row, row.viewer_role) for row in found.rows])
+    return await read_page(context.reader.rows, query, _ORDERS[order, is_descending], page)
 
 
 @cache
@@ -206,17 +205,17 @@ async def of_workflows(context: Context, wanted: WorkflowList, workflow_ids: Seq
         """Count for all of them as soon as one is asked for."""
         async with lock:
             if not counts:
-                found = await count_by(context.database.rows, query, parent, workflow_ids)
+                found = await count_by(context.reader.rows, query, parent, workflow_ids)
                 counts.update({**dict.fromkeys(workflow_ids, 0), **found})
         return counts[workflow_id]
 
-    return await read_pages(context.database.rows, query, parent, workflow_ids, wanted.keys, wanted.page, count)
+    return await read_pages(context.reader.rows, query, parent, workflow_ids, wanted.keys, wanted.page, count)
 
 
 async def seen_proposals(context: Context, wanted: Proposals) -> Page[Proposal]:
     """Read a page of the proposals of all workflows that the caller may see."""
     query = wanted.query(context.actor, seen_by_admin=context.actor.is_admin)
-    return await read_page(context.database.rows, query, wanted.keys, wanted.page)
+    return await read_page(context.reader.rows, query, wanted.keys, wanted.page)
 
 
 def _escaped(text: str) -> str:

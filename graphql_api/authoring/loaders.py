@@ -1,5 +1,6 @@
 """Batched reads for one request. Loaders remember nothing, so that a subscription never shows an old state."""
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from functools import cache, partial
@@ -7,9 +8,9 @@ from operator import attrgetter
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import Select, func
+from sqlalchemy import Integer, Select, Uuid, func
 from sqlalchemy.dialects.postgresql import distinct_on
-from sqlmodel import SQLModel, col, select
+from sqlmodel import SQLModel
 from strawberry.dataloader import DataLoader
 
 from graphql_api.authoring import access, approval, filesets, listing
@@ -27,16 +28,17 @@ from graphql_api.authoring.models import (
 )
 from graphql_api.authoring.previews import Preview
 from graphql_api.context import Context
+from graphql_api.events.log import HEADS
 from graphql_api.events.records import StoredEvent
 from graphql_api.identity import models as identity
 from graphql_api.identity import users
 from graphql_api.kit import contents
-from graphql_api.kit.columns import among, columns_of, select_rows
-from graphql_api.kit.database import Session
+from graphql_api.kit.columns import among, columns_of, listed, select_rows
 from graphql_api.kit.errors import DomainError
 from graphql_api.kit.files import FileChange, FileEntry, changed_digests, changes_between
 from graphql_api.kit.loading import RowLoader
 from graphql_api.kit.pagination import Page
+from graphql_api.kit.statements import Rows
 from graphql_api.runtimes import snapshots
 from graphql_api.runtimes.models import Execution
 
@@ -62,6 +64,10 @@ _LATEST_VERSIONS = (
     .where(among(_version.workflow_id))
     .order_by(_version.workflow_id, _version.number.desc())
 )
+_numbered = listed("numbered", workflow=Uuid, number=Integer).c
+_NUMBERED_VERSIONS = select_rows(*_version).where(
+    _version.workflow_id == _numbered.workflow, _version.number == _numbered.number
+)
 _DRAFT_FILE_COUNTS = (
     select_rows(_draft_file.draft_id, func.count())
     .where(among(_draft_file.draft_id), _draft_file.to_revision.is_(None))
@@ -75,7 +81,7 @@ _VERSION_FILE_COUNTS = (
 
 
 class Loaders:
-    """What resolvers read, each kind in one statement for all that ask at once.
+    """What resolvers read: each kind at once for all that ask at once, and all kinds in one statement.
 
     Args:
         context: The request.
@@ -83,10 +89,10 @@ class Loaders:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        rows = partial(RowLoader, context.database)
-        self.event_head: DataLoader[UUID, int] = DataLoader(self._event_heads, cache=False)
+        rows = partial(RowLoader, context.reader)
+        self.event_head: DataLoader[UUID, int | None] = rows(HEADS, dict)
         self.user: DataLoader[UUID, identity.User] = rows(users.USERS, _by("id"))
-        self.content: DataLoader[str, str] = self._loader(contents.load)
+        self.content: DataLoader[str, str] = rows(contents.TEXTS, dict)
         self.workflow: DataLoader[UUID, tuple[Workflow, AccessRole] | None] = rows(
             access.seen(is_admin=context.signed_in is not None and context.signed_in.is_admin),
             lambda rows: {row.id: (row, row.viewer_role) for row in rows},
@@ -105,12 +111,15 @@ class Loaders:
         self.version_file_count: DataLoader[UUID, int | None] = rows(_VERSION_FILE_COUNTS, dict)
         self.proposal: DataLoader[UUID, Proposal | None] = rows(_of(Proposal), _by("id"))
         self.execution: DataLoader[UUID, Execution | None] = rows(_of(Execution), _by("id"))
-        self.execution_files: DataLoader[tuple[UUID, int | None], dict[str, FileEntry]] = self._loader(
-            snapshots.files_of
-        )
+        self.files_now: DataLoader[UUID, FileEntries] = self._loader(snapshots.files_now)
+        self.files_then: DataLoader[tuple[UUID, int], FileEntries] = self._loader(snapshots.files_then)
         self.preview: DataLoader[UUID, Preview | None] = self._loader(approval.previews)
         self.audit_entry: DataLoader[UUID, AuditEntry | None] = rows(_of(AuditEntry), _by("id"))
-        self.seen_user: DataLoader[UUID, identity.User | None] = self._loader(self._seen_users)
+        self.seen_user: DataLoader[UUID, identity.User | None] = rows(
+            access.seen_users(is_admin=context.signed_in is not None and context.signed_in.is_admin),
+            _by("id"),
+            lambda: {"user_id": context.actor.user_id},
+        )
         self.page: DataLoader[tuple[UUID, WorkflowList], Page[Any]] = DataLoader(self._pages, cache=False)
         self.first_events: DataLoader[tuple[UUID, int], list[StoredEvent]] = DataLoader(self._first_events, cache=False)
 
@@ -119,41 +128,35 @@ class Loaders:
         digests = sorted(changed_digests(before, after))
         return changes_between(before, after, dict(zip(digests, await self.content.load_many(digests), strict=True)))
 
-    def _loader(self, read: Callable[[Session, list[Key]], Awaitable[Mapping[Key, Value]]]) -> DataLoader[Key, Any]:
+    def _loader(self, read: Callable[[Rows, list[Key]], Awaitable[Mapping[Key, Value]]]) -> DataLoader[Key, Any]:
         async def load(keys: list[Key]) -> Sequence[Value | None]:
-            async with self._context.database.reading() as session:
-                found = await read(session, list(dict.fromkeys(keys)))
+            found = await read(self._context.reader, list(dict.fromkeys(keys)))
             return [found.get(key) for key in keys]
 
         return DataLoader(load, cache=False)
 
-    async def _event_heads(self, subjects: list[UUID]) -> Sequence[int]:
-        heads = await self._context.log.heads(subjects)
-        return [heads.get(subject, 0) for subject in subjects]
-
-    async def _seen_users(self, session: Session, ids: list[UUID]) -> dict[UUID, identity.User]:
-        """Read users whom the caller shares a workflow with, and the caller."""
-        return await users.by_ids(session, await access.seen_users(session, self._context.actor, ids))
-
     async def _pages(self, keys: list[tuple[UUID, WorkflowList]]) -> Sequence[Page[Any] | DomainError]:
-        """Read pages: one statement for each list that is asked for, whatever the number of workflows."""
-        pages: dict[tuple[UUID, WorkflowList], Page[Any] | DomainError] = {}
-        for wanted in dict.fromkeys(wanted for _, wanted in keys):
-            ids = list(dict.fromkeys(id_ for id_, each in keys if each == wanted))
-            try:
-                found = await listing.of_workflows(self._context, wanted, ids)
-            except DomainError as error:
-                pages.update({(id_, wanted): error for id_ in ids})
-            else:
-                pages.update({(id_, wanted): page for id_, page in found.items()})
-        return [pages[key] for key in keys]
+        """Read pages of each list that is asked for, whatever the number of workflows."""
+        lists: dict[WorkflowList, dict[UUID, None]] = {}
+        for id_, wanted in keys:
+            lists.setdefault(wanted, {})[id_] = None
+        found = await asyncio.gather(*(self._pages_of(wanted, list(ids)) for wanted, ids in lists.items()))
+        pages = dict(zip(lists, found, strict=True))
+        return [pages[wanted][id_] for id_, wanted in keys]
+
+    async def _pages_of(self, wanted: WorkflowList, workflow_ids: list[UUID]) -> Mapping[UUID, Page[Any] | DomainError]:
+        try:
+            return await listing.of_workflows(self._context, wanted, workflow_ids)
+        except DomainError as error:
+            return dict.fromkeys(workflow_ids, error)
 
     async def _first_events(self, keys: list[tuple[UUID, int]]) -> Sequence[list[StoredEvent]]:
-        limits = {limit for _, limit in keys}
-        pages = {
-            limit: await self._context.log.read_starts({id_ for id_, each in keys if each == limit}, limit=limit)
-            for limit in limits
-        }
+        subjects: dict[int, set[UUID]] = {}
+        for id_, limit in keys:
+            subjects.setdefault(limit, set()).add(id_)
+        read, reader = self._context.log.read_starts, self._context.reader
+        found = await asyncio.gather(*(read(ids, limit=limit, reader=reader) for limit, ids in subjects.items()))
+        pages = dict(zip(subjects, found, strict=True))
         return [pages[limit][id_] for id_, limit in keys]
 
 
@@ -177,9 +180,7 @@ def _members(rows: Sequence[Any]) -> dict[UUID, list[Any]]:
     return members
 
 
-async def _numbered_versions(session: Session, keys: list[tuple[UUID, int]]) -> dict[tuple[UUID, int], Version]:
-    query = select(Version).where(
-        col(Version.workflow_id).in_({workflow_id for workflow_id, _ in keys}),
-        col(Version.number).in_({number for _, number in keys}),
-    )
-    return {(version.workflow_id, version.number): version for version in await session.exec(query)}
+async def _numbered_versions(reader: Rows, keys: list[tuple[UUID, int]]) -> dict[tuple[UUID, int], Version]:
+    workflows, numbers = [each for each, _ in keys], [number for _, number in keys]
+    versions = await reader.rows(_NUMBERED_VERSIONS, workflow=workflows, number=numbers)
+    return {(version.workflow_id, version.number): version for version in versions}

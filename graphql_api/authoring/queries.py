@@ -67,7 +67,7 @@ class AuthoringQueries:
             order=order.field,
             is_descending=order.direction is OrderDirection.DESC,
         )
-        return connection_of(page, lambda listed: Workflow.of(*listed))
+        return connection_of(page, lambda row: Workflow.of(row, row.viewer_role))
 
     @strawberry.field(description="A proposal; null when it is not there or not yours to see.")
     async def proposal(self, info: Info, id: GlobalId) -> Proposal | None:  # noqa: A002 - the argument's GraphQL name

@@ -11,17 +11,27 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import orjson
+from sqlalchemy import BigInteger, bindparam
 from sqlmodel import col, delete, func, select
 
 from graphql_api.events.models import Event, EventChunk
 from graphql_api.events.records import StoredEvent
-from graphql_api.kit.database import Database, Session
+from graphql_api.kit.columns import among, columns_of, select_rows
+from graphql_api.kit.database import Database
+from graphql_api.kit.statements import Rows
 
 CHUNK_SIZE = 200
 """Events of a chunk; the last one of a log may have fewer."""
 
 LOGS_AT_ONCE = 500
 """Logs that are compacted in one round."""
+
+_chunk = columns_of(EventChunk)
+_CHUNKS = select_rows(_chunk.subject_id, _chunk.events).order_by(_chunk.subject_id, _chunk.first_sequence)
+_AFTER = _CHUNKS.where(
+    _chunk.subject_id == bindparam("subject"), _chunk.last_sequence > bindparam("after", type_=BigInteger)
+).limit(2)  # of the first there may be one event left, and then the second has enough
+_STARTS = _CHUNKS.where(among(_chunk.subject_id), _chunk.first_sequence <= bindparam("limit", type_=BigInteger))
 
 
 async def compact(database: Database, *, ended_for: timedelta) -> int:
@@ -65,33 +75,24 @@ async def _move(database: Database, subject: UUID) -> int:
     return len(events)
 
 
-async def read(session: Session, subject: UUID, *, after: int, limit: int) -> list[StoredEvent]:
+async def read(reader: Rows, subject: UUID, *, after: int, limit: int) -> list[StoredEvent]:
     """Read events in chunks, in order.
 
     Args:
-        session: The transaction.
+        reader: What they are read with.
         subject: Whose log.
         after: The sequence before the first one.
         limit: At most `CHUNK_SIZE`.
     """
-    chunks = (
-        select(EventChunk)
-        .where(EventChunk.subject_id == subject, col(EventChunk.last_sequence) > after)
-        .order_by(col(EventChunk.first_sequence))
-        .limit(2)  # of the first there may be one event left, and then the second has enough
-    )
-    events = [event for chunk in (await session.exec(chunks)).all() for event in _unpack(chunk)]
+    chunks = await reader.rows(_AFTER, subject=subject, after=after)
+    events = [event for chunk in chunks for event in _unpack(*chunk)]
     return [event for event in events if event.sequence > after][:limit]
 
 
-async def read_starts(session: Session, subjects: Collection[UUID], *, limit: int) -> list[StoredEvent]:
+async def read_starts(reader: Rows, subjects: Collection[UUID], *, limit: int) -> list[StoredEvent]:
     """Read the first events of several logs, in order; those that are in no chunk are left out."""
-    chunks = (
-        select(EventChunk)
-        .where(col(EventChunk.subject_id).in_(subjects), col(EventChunk.first_sequence) <= limit)
-        .order_by(col(EventChunk.subject_id), col(EventChunk.first_sequence))
-    )
-    events = [event for chunk in (await session.exec(chunks)).all() for event in _unpack(chunk)]
+    chunks = await reader.rows(_STARTS, ids=list(subjects), limit=limit)
+    events = [event for chunk in chunks for event in _unpack(*chunk)]
     return [event for event in events if event.sequence <= limit]
 
 
@@ -100,8 +101,8 @@ def _pack(events: Sequence[Event]) -> bytes:
     return zlib.compress(orjson.dumps(rows))
 
 
-def _unpack(chunk: EventChunk) -> list[StoredEvent]:
+def _unpack(subject: UUID, packed: bytes) -> list[StoredEvent]:
     return [
-        StoredEvent(chunk.subject_id, sequence, type_, payload, datetime.fromisoformat(occurred_at), is_terminal)
-        for sequence, type_, payload, occurred_at, is_terminal in orjson.loads(zlib.decompress(chunk.events))
+        StoredEvent(subject, sequence, type_, payload, datetime.fromisoformat(occurred_at), is_terminal)
+        for sequence, type_, payload, occurred_at, is_terminal in orjson.loads(zlib.decompress(packed))
     ]

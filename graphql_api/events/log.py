@@ -10,8 +10,7 @@ from uuid import UUID
 
 import orjson
 import structlog
-from sqlalchemy import Integer, bindparam, text
-from sqlmodel import col
+from sqlalchemy import BigInteger, Integer, bindparam, text
 
 from graphql_api.events import archive
 from graphql_api.events.following import Place, following
@@ -26,7 +25,7 @@ from graphql_api.kit.columns import among, columns_of, now, select_rows
 from graphql_api.kit.database import DATABASE_ERRORS, Database, Session
 from graphql_api.kit.duties import background
 from graphql_api.kit.errors import CursorInvalid
-from graphql_api.kit.statements import Statement, Transaction
+from graphql_api.kit.statements import Rows, Statement, Transaction
 
 SILENCE_SECONDS = 2.0
 """After this long without a word of a subject, its followers' positions are compared with the log."""
@@ -61,7 +60,11 @@ _AFTER = (
     .order_by(_event.sequence)
     .limit(bindparam("limit", type_=Integer))
 )
-_HEADS = select_rows(_head.subject_id, _head.last_sequence).where(among(_head.subject_id))
+_STARTS = _EVENTS.where(among(_event.subject_id), _event.sequence <= bindparam("limit", type_=BigInteger)).order_by(
+    _event.subject_id, _event.sequence
+)
+HEADS = select_rows(_head.subject_id, _head.last_sequence).where(among(_head.subject_id))
+"""How far logs are, by the parameter `ids`."""
 
 _log = structlog.get_logger()
 
@@ -214,40 +217,52 @@ class EventLog:
                 sequence = following.sequence
                 self.notifier.publish([following])
 
-    async def read(self, subject: UUID, *, after: int, limit: int = PAGE) -> list[StoredEvent]:
-        """Read a page of a log, in order."""
+    async def read(
+        self, subject: UUID, *, after: int, limit: int = PAGE, reader: Rows | None = None
+    ) -> list[StoredEvent]:
+        """Read a page of a log, in order.
+
+        Args:
+            subject: Whose log.
+            after: The sequence before the first one.
+            limit: How many events at most.
+            reader: What it is read with; the log's own database when None.
+        """
+        reader = reader or self._database
         # Rows first: what leaves them meanwhile is found in the chunks, and not the other way round.
-        rows = [
-            StoredEvent(*row) for row in await self._database.rows(_AFTER, subject=subject, after=after, limit=limit)
-        ]
+        rows = [StoredEvent(*row) for row in await reader.rows(_AFTER, subject=subject, after=after, limit=limit)]
         if rows and rows[0].sequence == after + 1:
             return rows
-        async with self._database.reading() as session:
-            archived = await archive.read(session, subject, after=after, limit=limit)
+        archived = await archive.read(reader, subject, after=after, limit=limit)
         last = archived[-1].sequence if archived else after
         return [*archived, *(row for row in rows if row.sequence > last)][:limit]
 
-    async def read_starts(self, subjects: Collection[UUID], *, limit: int) -> dict[UUID, list[StoredEvent]]:
-        """Read the first events of several logs, in one statement."""
+    async def read_starts(
+        self, subjects: Collection[UUID], *, limit: int, reader: Rows | None = None
+    ) -> dict[UUID, list[StoredEvent]]:
+        """Read the first events of several logs, in one statement, and another for those that are in chunks.
+
+        Args:
+            subjects: Whose logs.
+            limit: How many events of each at most.
+            reader: What they are read with; the log's own database when None.
+        """
+        reader = reader or self._database
         pages: dict[UUID, list[StoredEvent]] = {subject: [] for subject in subjects}
-        query = _EVENTS.where(col(Event.subject_id).in_(subjects), col(Event.sequence) <= limit).order_by(
-            col(Event.subject_id), col(Event.sequence)
-        )
-        async with self._database.reading() as session:
-            for row in await session.execute(query):
-                pages[row.subject_id].append(StoredEvent(*row))
-            behind = [subject for subject, page in pages.items() if not page or page[0].sequence > 1]
-            if behind:
-                archived: dict[UUID, list[StoredEvent]] = {subject: [] for subject in behind}
-                for event in await archive.read_starts(session, behind, limit=limit):
-                    archived[event.subject].append(event)
-                for subject, events in archived.items():
-                    pages[subject] = events + [row for row in pages[subject] if row.sequence > len(events)]
+        for row in await reader.rows(_STARTS, ids=list(pages), limit=limit):
+            pages[row.subject_id].append(StoredEvent(*row))
+        behind = [subject for subject, page in pages.items() if not page or page[0].sequence > 1]
+        if behind:
+            archived: dict[UUID, list[StoredEvent]] = {subject: [] for subject in behind}
+            for event in await archive.read_starts(reader, behind, limit=limit):
+                archived[event.subject].append(event)
+            for subject, events in archived.items():
+                pages[subject] = events + [row for row in pages[subject] if row.sequence > len(events)]
         return pages
 
     async def heads(self, subjects: Collection[UUID]) -> dict[UUID, int]:
         """Read how far logs are; a subject without one is left out."""
-        return dict(await self._database.rows(_HEADS, ids=list(subjects)))
+        return dict(await self._database.rows(HEADS, ids=list(subjects)))
 
     async def check_position(self, subject: UUID, sequence: int) -> None:
         """Refuse a position that the log has not reached.

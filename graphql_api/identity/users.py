@@ -117,12 +117,6 @@ async def by_id(database: Database, user_id: UUID) -> User:
     return cast("User", await database.row(USERS, user_id))
 
 
-async def by_ids(session: Session, ids: Collection[UUID]) -> dict[UUID, User]:
-    """Find users by their keys."""
-    rows = await session.exec(select(User).where(col(User.id).in_(ids)))
-    return {user.id: user for user in rows}
-
-
 async def _held(session: Session, email: str) -> User:
     """Find a user and lock them, so that no session of theirs begins or goes on meanwhile."""
     query = select(User).where(User.email == normal_email(email)).with_for_update()

@@ -1,6 +1,7 @@
 """Column types that SQLModel does not have."""
 
 from collections.abc import Callable
+from dataclasses import fields
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, cast
@@ -13,9 +14,10 @@ from sqlalchemy import (
     Select,
     Text,
     TypeDecorator,
-    Uuid,
     any_,
     bindparam,
+    column,
+    func,
     select,
 )
 from sqlmodel import Field
@@ -46,6 +48,11 @@ def columns_of(model: Any) -> Any:  # noqa: ANN401 - a table's model, and a coll
     return model.__table__.c
 
 
+def columns_for(class_: type, table: Any) -> list[Any]:  # noqa: ANN401 - the columns of a table
+    """Give the columns that the attributes of a data class are named after, in their order."""
+    return [table[each.name] for each in fields(class_)]
+
+
 def names_of(model: Any) -> str:  # noqa: ANN401 - a table's model
     """List the columns of a table, for plain SQL: a `*` would break when a migration adds one."""
     return ", ".join(model.__table__.c.keys())
@@ -56,14 +63,31 @@ def select_rows(*columns: Any) -> Select[Any]:  # noqa: ANN401 - of any tables
     return select(*columns)
 
 
-def among(column: Any, name: str = "ids") -> ColumnElement[bool]:  # noqa: ANN401 - any column of UUIDs
-    """Compare a column of UUIDs with a list that is given as a parameter: the statement is the same for each length.
+def among(compared: Any, name: str = "ids") -> ColumnElement[bool]:  # noqa: ANN401 - any column
+    """Compare a column with a list that is given as a parameter: the statement is the same for each length.
 
     Args:
-        column: What is compared.
+        compared: The column.
         name: Of the parameter.
     """
-    return cast("ColumnElement[bool]", column == any_(bindparam(name, type_=ARRAY(Uuid))))
+    return cast("ColumnElement[bool]", compared == any_(bindparam(name, type_=ARRAY(compared.type))))
+
+
+def listed(name: str, **columns: Any) -> Any:  # noqa: ANN401 - a table, whose columns are attributes of its `c`
+    """Make a table of lists of the same length that are given as parameters, each named as its column.
+
+    Args:
+        name: Of the table.
+        **columns: Their types.
+    """
+    lists = [bindparam(each, type_=ARRAY(type_)) for each, type_ in columns.items()]
+    shown = [column(each, type_) for each, type_ in columns.items()]
+    return func.unnest(*lists).table_valued(*shown, name=name).render_derived()
+
+
+def lasts_at(position: Any, start: Any, end: Any) -> ColumnElement[bool]:  # noqa: ANN401 - columns of numbers
+    """Tell whether a position is from a row's start on and before its end, which is null as long as it lasts."""
+    return cast("ColumnElement[bool]", (start <= position) & (end.is_(None) | (end > position)))
 
 
 def now() -> datetime:

@@ -5,8 +5,9 @@ from typing import Any
 
 from sqlmodel import Field, SQLModel
 
+from graphql_api.kit.columns import among, columns_of, select_rows
 from graphql_api.kit.files import digest_of
-from graphql_api.kit.statements import Statement, Transaction
+from graphql_api.kit.statements import Rows
 
 STORE = """
     INSERT INTO contents (digest, content, size)
@@ -15,10 +16,7 @@ STORE = """
     {condition}
     ORDER BY digest ON CONFLICT DO NOTHING  -- one order for everybody, so that two writers can't deadlock
 """
-"""Does what `store` does, as a part of another statement, perhaps on a condition; see `arguments`."""
-
-_STORE = Statement(STORE.format(condition=""))
-_LOAD = Statement("SELECT digest, content FROM contents WHERE digest = ANY(:digests::text[])")
+"""Keeps texts, as a part of another statement, perhaps on a condition; those that are kept already cost nothing."""
 
 
 class Content(SQLModel, table=True):
@@ -31,10 +29,9 @@ class Content(SQLModel, table=True):
     size: int
 
 
-async def store(transaction: Transaction, contents: Collection[str]) -> None:
-    """Keep texts; those that are kept already cost nothing."""
-    if contents:
-        await transaction.fetch(_STORE, **arguments(contents))
+_content = columns_of(Content)
+TEXTS = select_rows(_content.digest, _content.content).where(among(_content.digest))
+"""Texts by their digests, which are the parameter `ids`."""
 
 
 def arguments(contents: Collection[str]) -> dict[str, list[Any]]:
@@ -47,8 +44,6 @@ def arguments(contents: Collection[str]) -> dict[str, list[Any]]:
     }
 
 
-async def load(transaction: Transaction, digests: Collection[str]) -> dict[str, str]:
+async def load(reader: Rows, digests: Collection[str]) -> dict[str, str]:
     """Read texts by their digests."""
-    if not digests:
-        return {}
-    return {row.digest: row.content for row in await transaction.fetch(_LOAD, digests=list(digests))}
+    return dict(await reader.rows(TEXTS, ids=list(digests))) if digests else {}

@@ -56,6 +56,10 @@ class Session(AsyncSession):
         """Run any statement; SQLModel deprecates this in favour of `exec`, which takes no plain SQL."""
         return await PlainSession.execute(self, statement, params, **options)
 
+    async def rows(self, statement: Select[Any], **values: object) -> Sequence[Any]:
+        """Read the rows of a statement, after what the session has to write; see `Rows`."""
+        return (await self.execute(statement, values)).all()
+
     async def fetch(self, statement: Statement, **values: object) -> Sequence[Any]:
         """Run plain SQL, after what the session has to write; see `Transaction`."""
         await self.flush()
@@ -213,7 +217,7 @@ class Database:
     async def rows_together(
         self, selects: Sequence[Select[Any]], values: Sequence[Mapping[str, object]]
     ) -> Sequence[Sequence[Any]]:
-        """Read the rows of several statements in one, as `rows` does; they come in no order.
+        """Read the rows of several statements in one, as `rows` does.
 
         Args:
             selects: The same objects each time.

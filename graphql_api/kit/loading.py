@@ -10,15 +10,12 @@ from sqlalchemy import Select
 from strawberry.dataloader import DataLoader
 from strawberry.types import Info
 
-from graphql_api.kit.database import Database
+from graphql_api.kit.statements import Rows
 
 Source = TypeVar("Source")
 Key = TypeVar("Key")
 Found = TypeVar("Found")
 Shown = TypeVar("Shown")
-
-MAX_UNITED = 5
-"""Loaders of rows that are read in one statement: to put one of more together would take too long, for too many."""
 
 _LOADED = "_loaded"
 
@@ -56,32 +53,32 @@ class RowLoader(DataLoader[Key, Any]):
     """Reads rows by their keys. It remembers nothing.
 
     Args:
-        database: Where they are.
+        reader: Where they are.
         statement: Of columns, with the keys as its parameter `ids`; always the same object.
-        read: Gives what is found by each key of the rows, which come in no order.
+        read: Gives what is found by each key of the rows.
         values: Gives the values of its other parameters, each time anew; may raise.
     """
 
     def __init__(
         self,
-        database: Database,
+        reader: Rows,
         statement: Select[Any],
         read: Callable[[Sequence[Any]], Mapping[Key, Any]],
         values: Callable[[], Mapping[str, object]] = dict,
     ) -> None:
         super().__init__(self._load, cache=False)
-        self.database = database
-        self.statement = statement
-        self.read = read
-        self.values = values
+        self._reader = reader
+        self._statement = statement
+        self._read = read
+        self._values = values
 
     async def _load(self, keys: list[Key]) -> list[Any]:
-        found = self.read(await self.database.rows(self.statement, **self.values(), ids=list(dict.fromkeys(keys))))
+        found = self._read(await self._reader.rows(self._statement, **self._values(), ids=list(dict.fromkeys(keys))))
         return [found.get(key) for key in keys]
 
 
 class Reads:
-    """Reads for several fields at once: one for each loader, whoever asks it, and one for all loaders of rows.
+    """Reads for several fields at once: each loader once, whoever asks it.
 
     Args:
         context: Of the request.
@@ -100,15 +97,7 @@ class Reads:
 
     def run(self) -> list[Coroutine[Any, Any, None]]:
         """Give what reads, to be awaited at the same time; none of it raises what a loader raises."""
-        asked = {loader: found for loader, found in self._asked.items() if found}
-        alone = [_read(loader, found) for loader, found in asked.items() if not isinstance(loader, RowLoader)]
-        # In one order, whatever that of the fields is, since each order would be another statement.
-        of_rows = sorted(
-            ((loader, found) for loader, found in asked.items() if isinstance(loader, RowLoader)),
-            key=lambda pair: id(pair[0].statement),
-        )
-        together = [dict(of_rows[start : start + MAX_UNITED]) for start in range(0, len(of_rows), MAX_UNITED)]
-        return [*map(_read_together, together), *alone]
+        return [_read(loader, found) for loader, found in self._asked.items() if found]
 
 
 async def _read(loader: DataLoader[Any, Any], found: dict[Any, Any]) -> None:
@@ -117,22 +106,6 @@ async def _read(loader: DataLoader[Any, Any], found: dict[Any, Any]) -> None:
         found.update(zip(keys, await loader.load_fn(keys), strict=True))
     except Exception as error:  # noqa: BLE001 - it is the result of everybody who asked
         found.update(dict.fromkeys(keys, error))
-
-
-async def _read_together(asked: Mapping["RowLoader[Any]", dict[Any, Any]]) -> None:
-    """Read for loaders of rows, which are of one database, in one statement."""
-    loaders = list(asked)
-    try:
-        rows = await loaders[0].database.rows_together(
-            [loader.statement for loader in loaders],
-            [{**loader.values(), "ids": list(found)} for loader, found in asked.items()],
-        )
-        for loader, own in zip(loaders, rows, strict=True):
-            values = loader.read(own)
-            asked[loader].update({key: values.get(key) for key in asked[loader]})
-    except Exception as error:  # noqa: BLE001 - as above
-        for found in asked.values():
-            found.update(dict.fromkeys(found, error))
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,15 +99,20 @@ class Page(Generic[Row]):
 
     Attributes:
         rows: In the list's order.
-        cursors: One for each row.
+        cursor: Names the position of a row.
         count: Counts the whole list when it is awaited.
     """
 
     rows: list[Row]
-    cursors: list[str]
+    cursor: Callable[[Row], str]
     has_next: bool
     has_previous: bool
     count: Callable[[], Awaitable[int]]
+
+    @property
+    def cursors(self) -> list[str]:
+        """Name the positions of all rows."""
+        return [self.cursor(row) for row in self.rows]
 
 
 async def read_page(read: Read, query: Query, keys: Keys, request: PageRequest) -> Page[Any]:
@@ -246,7 +251,7 @@ def _page(found: Sequence[Any], keys: Keys, request: PageRequest, count: Callabl
         rows.reverse()
     return Page(
         rows=rows,
-        cursors=[_encode(row, keys) for row in rows],
+        cursor=lambda row: _encode(row, keys),
         has_next=request.before is not None if backwards else has_more,
         has_previous=has_more if backwards else request.after is not None,
         count=count,

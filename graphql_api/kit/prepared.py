@@ -4,44 +4,33 @@ SQLAlchemy takes ten times as long over a small statement as the driver does, mo
 statement says and how its values are written.
 """
 
+import re
 from collections import namedtuple
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
-from itertools import chain
+from itertools import accumulate, repeat
+from operator import itemgetter
 from typing import Any
 from typing import cast as typing_cast
 
 import orjson
-from sqlalchemy import (
-    ARRAY,
-    BindParameter,
-    Compiled,
-    CompoundSelect,
-    Dialect,
-    Select,
-    cast,
-    literal_column,
-    null,
-    select,
-    union_all,
-)
+from sqlalchemy import ARRAY, BindParameter, Compiled, Dialect, Select
 from sqlalchemy.dialects.postgresql import asyncpg
 from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.visitors import cloned_traverse
 from sqlalchemy.types import TypeEngine
 
 MAX_PREPARED = 512
 """How many are kept; a further one takes a millisecond."""
 
-MAX_PREPARED_TOGETHER = 128
-"""How many unions are kept; a further one takes some milliseconds."""
+MAX_PREPARED_TOGETHER = 256
+"""How many unions are kept; a further one takes a tenth of a millisecond."""
 
 Change = Callable[[Any], Any]
 Values = Mapping[str, object]
 
-_OF = "_of_"
-"""Stands between the name of a parameter and the number of its statement."""
+_NUMBER = re.compile(r"\$(\d+)")
+"""A parameter as the driver writes it."""
 
 _DIALECT: Dialect = asyncpg.dialect(json_deserializer=orjson.loads)  # type: ignore[no-untyped-call]  # SQLAlchemy's is not typed
 
@@ -52,44 +41,55 @@ class Prepared:
     Args:
         select: Of columns with types, each under a name of its own; a list is a parameter of type ARRAY, which `IN`
             can't take.
+
+    Attributes:
+        text: The words.
+        types: Of the columns, as PostgreSQL names them.
     """
 
-    __slots__ = ("_parameters", "_rows", "text")
+    __slots__ = ("_parameters", "_rows", "text", "types")
 
     def __init__(self, select: Select[Any]) -> None:
         compiled = select.compile(dialect=_DIALECT)
         self.text = str(compiled)
+        self.types = [column.type.compile(dialect=_DIALECT) for column in select.selected_columns]
         self._parameters = _parameters(compiled)
         self._rows = _Rows(select)
+
+    @property
+    def parameter_count(self) -> int:
+        """How many parameters it has."""
+        return len(self._parameters)
 
     def arguments(self, values: Values) -> list[object]:
         """Give the values of its parameters in the driver's order; what it has no parameter for is left out."""
         return [parameter.argument(values) for parameter in self._parameters]
 
-    def rows(self, records: Sequence[Any]) -> list[Any]:
+    def rows(self, records: Iterable[Iterable[Any]]) -> list[Any]:
         """Make rows of what the driver read: tuples with the columns as attributes."""
         return self._rows.of(records)
 
 
 class PreparedTogether:
-    """Several statements as one, which gives the rows of each.
+    """Several statements as one, which gives the rows of each in the order that the statement asks for.
+
+    It is their union. After the number of its statement, a row has a place for as many columns of each type as any of
+    the statements has, and null where its own statement has none.
 
     Args:
-        selects: As `Prepared` takes them; their rows come in no order.
+        parts: The statements.
     """
 
-    __slots__ = ("_parameters", "_parts", "text")
+    __slots__ = ("_parts", "_picks", "text")
 
-    def __init__(self, selects: Sequence[Select[Any]]) -> None:
-        compiled = _union(selects).compile(dialect=_DIALECT)
-        self.text = str(compiled)
-        self._parameters = [_of_one(parameter) for parameter in _parameters(compiled)]
-        self._parts: list[tuple[slice, _Rows]] = []
-        start = 1  # after the number of the statement
-        for each in selects:
-            end = start + len(each.selected_columns)
-            self._parts.append((slice(start, end), _Rows(each)))
-            start = end
+    def __init__(self, parts: Sequence[Prepared]) -> None:
+        self._parts = parts
+        types: list[str] = []
+        places = [_places(part.types, types) for part in parts]
+        before = accumulate((part.parameter_count for part in parts), initial=0)
+        selects = map(_selecting, range(len(parts)), parts, places, before, repeat(types))
+        self.text = " UNION ALL ".join(selects)
+        self._picks = [_picking([1 + place for place in own]) for own in places]
 
     def arguments(self, values: Sequence[Values]) -> list[object]:
         """Give the values of the parameters in the driver's order.
@@ -97,16 +97,15 @@ class PreparedTogether:
         Args:
             values: For each statement, by name.
         """
-        return [parameter.argument(values[number]) for number, parameter in self._parameters]
+        return [argument for part, own in zip(self._parts, values, strict=True) for argument in part.arguments(own)]
 
-    def rows(self, records: Sequence[Any]) -> list[list[Any]]:
+    def rows(self, records: Iterable[Any]) -> list[list[Any]]:
         """Make the rows of each statement of what the driver read."""
         own: list[list[Any]] = [[] for _ in self._parts]
         for record in records:
             own[record[0]].append(record)
         return [
-            rows.of(record[columns] for record in records)
-            for records, (columns, rows) in zip(own, self._parts, strict=True)
+            part.rows(map(pick, records)) for part, pick, records in zip(self._parts, self._picks, own, strict=True)
         ]
 
 
@@ -119,7 +118,7 @@ def prepared(select: Select[Any]) -> Prepared:
 @lru_cache(MAX_PREPARED_TOGETHER)
 def prepared_together(selects: tuple[Select[Any], ...]) -> PreparedTogether:
     """Give several statements as one, in the driver's words; they are put into them once."""
-    return PreparedTogether(selects)
+    return PreparedTogether([prepared(each) for each in selects])
 
 
 class _Rows:
@@ -148,32 +147,47 @@ class _Rows:
         return rows
 
 
-def _union(selects: Sequence[Select[Any]]) -> CompoundSelect[Any]:
-    """Unite statements: after the number of its own, a row has the columns of all of them, and null in the others'."""
-    parts = [_numbered(each, number).subquery(f"part_{number}") for number, each in enumerate(selects)]
-    nulls = [[cast(null(), column.type) for column in part.c] for part in parts]
-    return union_all(
-        *(
-            select(literal_column(str(number)), *chain(*nulls[:number], part.c, *nulls[number + 1 :]))
-            for number, part in enumerate(parts)
-        )
-    )
+def _places(wanted: Sequence[str], types: list[str]) -> list[int]:
+    """Find a place for each column among those of all statements, which become more where it takes more.
+
+    Args:
+        wanted: Types of the columns.
+        types: Of the places.
+    """
+    free = dict(enumerate(types))
+    places = []
+    for type_ in wanted:
+        place = next((place for place, own in free.items() if own == type_), len(types))
+        if place == len(types):
+            types.append(type_)
+        free.pop(place, None)
+        places.append(place)
+    return places
 
 
-def _numbered(statement: Select[Any], number: int) -> Select[Any]:
-    """Tell the parameters of a statement from those of others."""
+def _selecting(number: int, part: Prepared, places: Sequence[int], before: int, types: Sequence[str]) -> str:
+    """Write a statement as a part of a union.
 
-    def rename(bind: BindParameter[Any]) -> None:
-        if bind.required:
-            bind.key = f"{bind.key}{_OF}{number}"
+    Args:
+        number: Of the statement.
+        part: The statement.
+        places: Of its columns.
+        before: How many parameters come before its own.
+        types: Of all places.
+    """
+    names = [f"c{index}" for index in range(len(places))]
+    held = dict(zip(places, names, strict=True))
+    columns = [held.get(place) or f"NULL::{type_}" for place, type_ in enumerate(types)]
+    text = _NUMBER.sub(lambda found: f"${int(found[1]) + before}", part.text)
+    return f"SELECT {', '.join([str(number), *columns])} FROM ({text}) AS part ({', '.join(names)})"  # noqa: S608 - of texts of ours
 
-    return cloned_traverse(statement, {}, {"bindparam": rename})
 
-
-def _of_one(parameter: "_Parameter") -> tuple[int, "_Parameter"]:
-    """Give a parameter under the name that it has in its own statement, and the number of that."""
-    name, _, number = parameter.name.rpartition(_OF)
-    return (int(number), replace(parameter, name=name)) if parameter.is_given else (0, parameter)
+def _picking(places: Sequence[int]) -> Callable[[Any], Iterable[Any]]:
+    """Give what takes the columns at some places out of a record."""
+    if len(places) > 1:
+        return itemgetter(*places)
+    (place,) = places
+    return lambda record: (record[place],)
 
 
 def _parameters(compiled: Compiled) -> list["_Parameter"]:

@@ -5,8 +5,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import asyncpg
+from sqlalchemy import Select
 
 from graphql_api.kit import tracing
+from graphql_api.kit.prepared import prepared
 
 _PARAMETER = re.compile(r"(?<![:\w]):([a-z_]+)")
 
@@ -31,7 +33,20 @@ class Statement:
         return [values[name] for name in self._names]
 
 
-class Transaction(Protocol):
+class Rows(Protocol):
+    """What rows are read from: a transaction, the database, or what reads for one request."""
+
+    async def rows(self, statement: Select[Any], **values: object) -> Sequence[Any]:
+        """Read the rows of a statement: tuples with the columns as attributes.
+
+        Args:
+            statement: Of columns, not of models; the same object each time, since it is prepared once.
+            **values: Of its parameters, by name.
+        """
+        ...
+
+
+class Transaction(Rows, Protocol):
     """What use cases write in: a session, or what `Database.plain_transaction` opens.
 
     Attributes:
@@ -58,6 +73,12 @@ class PlainTransaction:
     def __init__(self, driver: asyncpg.Connection) -> None:
         self._driver = driver
         self.after_commit: list[Callable[[], None]] = []
+
+    async def rows(self, statement: Select[Any], **values: object) -> Sequence[Any]:
+        """Read the rows of a statement; see `Rows`."""
+        known = prepared(statement)
+        with tracing.statement(known.text):
+            return known.rows(await self._driver.fetch(known.text, *known.arguments(values)))
 
     async def fetch(self, statement: Statement, **values: object) -> Sequence[Any]:
         """Run a statement; see `Transaction`."""

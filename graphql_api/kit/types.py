@@ -1,6 +1,6 @@
 """GraphQL types that every room shares: nodes, pages, errors as data, scalars."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from enum import Enum
 from functools import singledispatch
@@ -14,6 +14,7 @@ from strawberry.types.scalar import ScalarDefinition
 
 from graphql_api.kit.errors import AlreadyExists, DomainError, ErrorCode, Invalid, NotFound
 from graphql_api.kit.pagination import Page
+from graphql_api.kit.showing import show, shows_row
 
 Item = TypeVar("Item")
 EnumType = TypeVar("EnumType", bound=type[Enum])
@@ -87,6 +88,13 @@ class Edge(Generic[Item]):
     node: Item = strawberry.field(description="The item.")
 
 
+@shows_row(
+    edges=lambda connection: [
+        Edge(cursor=cursor, node=node) for cursor, node in zip(connection.row.cursors, connection.nodes, strict=True)
+    ],
+    nodes=lambda connection: [connection.make(row) for row in connection.row.rows],
+    page_info=lambda connection: _page_info(connection.row),
+)
 @strawberry.type(description="A page of a list that grows. Cursors stay valid while items come and go.")
 class Connection(Generic[Item]):
     """A page of a list."""
@@ -94,23 +102,23 @@ class Connection(Generic[Item]):
     edges: list[Edge[Item]] = strawberry.field(description="The items with their positions.")
     nodes: list[Item] = strawberry.field(description="The items alone.")
     page_info: PageInfo = strawberry.field(description="Where the page lies.")
-    count: strawberry.Private[Callable[[], Awaitable[int]]]
+    row: strawberry.Private[Page[Any]]
+    make: strawberry.Private[Callable[[Any], Item]]
 
     @strawberry.field(description="Items in the whole list. Counted only when it is selected.")
     async def total_count(self) -> int:
         """Count the whole list."""
-        return await self.count()
+        return await self.row.count()
 
 
 def connection_of(page: Page[Any], make: Callable[[Any], Item]) -> Connection[Item]:
     """Make a connection of a page of rows."""
-    nodes = [make(row) for row in page.rows]
-    return Connection(
-        edges=[Edge(cursor=cursor, node=node) for cursor, node in zip(page.cursors, nodes, strict=True)],
-        nodes=nodes,
-        page_info=page_info(page.cursors, has_next=page.has_next, has_previous=page.has_previous),
-        count=page.count,
-    )
+    return show(Connection, page, make=make)
+
+
+def _page_info(page: Page[Any]) -> PageInfo:
+    cursors = [page.cursor(row) for row in page.rows[:1] + page.rows[-1:]]
+    return page_info(cursors, has_next=page.has_next, has_previous=page.has_previous)
 
 
 def page_info(cursors: list[str], *, has_next: bool, has_previous: bool) -> PageInfo:

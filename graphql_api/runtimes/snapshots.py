@@ -8,13 +8,13 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy
-from sqlalchemy import BigInteger, Uuid, column, values
+from sqlalchemy import BigInteger, Uuid
 from sqlmodel import col, select
 
 from graphql_api.events.models import Event
 from graphql_api.events.records import NewEvent
 from graphql_api.kit import contents
-from graphql_api.kit.columns import now
+from graphql_api.kit.columns import among, columns_for, columns_of, lasts_at, listed, now, select_rows
 from graphql_api.kit.database import Database, Session
 from graphql_api.kit.files import (
     MAX_FILES,
@@ -29,6 +29,7 @@ from graphql_api.kit.files import (
     checked_path,
     entry_of,
 )
+from graphql_api.kit.statements import Rows
 from graphql_api.runtimes.models import ExecutionFile
 from graphql_api.runtimes.protocol import FilesSnapshot
 from graphql_api.runtimes.storable import storable_text
@@ -57,6 +58,18 @@ WRITE = """
 """Writes files in the statement that appends the events which brought them; see `Written`."""
 
 _REFUSED = "file_refused"
+
+_file, _moment = columns_of(ExecutionFile), listed("moments", execution=Uuid, sequence=BigInteger).c
+_NOW = (
+    select_rows(_file.execution_id, *columns_for(FileEntry, _file))
+    .where(among(_file.execution_id), _file.to_sequence.is_(None))
+    .order_by(_file.path)
+)
+_THEN = (
+    select_rows(_moment.execution, _moment.sequence, *columns_for(FileEntry, _file))
+    .where(_file.execution_id == _moment.execution, lasts_at(_moment.sequence, _file.from_sequence, _file.to_sequence))
+    .order_by(_file.path)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,47 +222,30 @@ async def insert(session: Session, execution_id: UUID, sequence: int, files: Ite
         await session.execute(sqlalchemy.insert(ExecutionFile), rows)
 
 
-async def files_at(session: Session, execution_id: UUID, sequence: int | None = None) -> dict[str, FileEntry]:
+async def files_at(reader: Rows, execution_id: UUID, sequence: int | None = None) -> dict[str, FileEntry]:
     """Read the files as the agent had left them right after an event; as they are now when None."""
-    query = select(ExecutionFile).where(ExecutionFile.execution_id == execution_id)
     if sequence is None:
-        query = query.where(col(ExecutionFile.to_sequence).is_(None))
-    else:
-        query = query.where(
-            col(ExecutionFile.from_sequence) <= sequence,
-            col(ExecutionFile.to_sequence).is_(None) | (col(ExecutionFile.to_sequence) > sequence),
-        )
-    rows = (await session.exec(query.order_by(col(ExecutionFile.path)))).all()
-    return {row.path: _stored(row) for row in rows}
+        return (await files_now(reader, [execution_id]))[execution_id]
+    return (await files_then(reader, [(execution_id, sequence)]))[execution_id, sequence]
 
 
-async def files_of(
-    session: Session, keys: Collection[tuple[UUID, int | None]]
-) -> dict[tuple[UUID, int | None], dict[str, FileEntry]]:
-    """Read what `files_at` gives for several executions and sequences at once."""
-    files: dict[tuple[UUID, int | None], dict[str, FileEntry]] = {key: {} for key in keys}
-    current = [execution_id for execution_id, sequence in keys if sequence is None]
-    if current:
-        query = select(ExecutionFile).where(
-            col(ExecutionFile.execution_id).in_(current), col(ExecutionFile.to_sequence).is_(None)
-        )
-        for row in await session.exec(query.order_by(col(ExecutionFile.path))):
-            files[row.execution_id, None][row.path] = _stored(row)
-    earlier = [(execution_id, sequence) for execution_id, sequence in keys if sequence is not None]
-    if earlier:
-        moments = values(column("id", Uuid), column("sequence", BigInteger), name="moments").data(earlier)
-        then = select(moments.c.sequence, ExecutionFile).where(
-            col(ExecutionFile.execution_id) == moments.c.id,
-            col(ExecutionFile.from_sequence) <= moments.c.sequence,
-            col(ExecutionFile.to_sequence).is_(None) | (col(ExecutionFile.to_sequence) > moments.c.sequence),
-        )
-        for sequence, row in await session.exec(then.order_by(col(ExecutionFile.path))):
-            files[row.execution_id, sequence][row.path] = _stored(row)
+async def files_now(reader: Rows, execution_ids: Collection[UUID]) -> dict[UUID, dict[str, FileEntry]]:
+    """Read the files of several executions as they are now."""
+    files: dict[UUID, dict[str, FileEntry]] = {execution_id: {} for execution_id in execution_ids}
+    for execution_id, path, *entry in await reader.rows(_NOW, ids=list(files)):
+        files[execution_id][path] = FileEntry(path, *entry)
     return files
 
 
-def _stored(row: ExecutionFile) -> FileEntry:
-    return FileEntry(row.path, row.type, row.digest, row.size, row.updated_at)
+async def files_then(
+    reader: Rows, moments: Collection[tuple[UUID, int]]
+) -> dict[tuple[UUID, int], dict[str, FileEntry]]:
+    """Read the files of several executions as they were right after an event of each."""
+    files: dict[tuple[UUID, int], dict[str, FileEntry]] = {moment: {} for moment in moments}
+    executions, sequences = [each for each, _ in files], [sequence for _, sequence in files]
+    for execution_id, sequence, path, *entry in await reader.rows(_THEN, execution=executions, sequence=sequences):
+        files[execution_id, sequence][path] = FileEntry(path, *entry)
+    return files
 
 
 def change_payload(change: FileChange) -> dict[str, Any]:

@@ -99,13 +99,13 @@ async def ada(studio: Studio) -> Api:
 
 EXACTLY = {
     "workflows(first: $n) { nodes { name owner { name } latestVersion { number } draft { fileCount } } }": 3,
-    "workflows(first: $n) { totalCount nodes { name members { role user { name } } lock { holder { name } } } }": 4,
-    "workflows(first: $n) { nodes { productionVersion { number publishedBy { name } } proposals { totalCount } } }": 5,
+    "workflows(first: $n) { totalCount nodes { name members { role user { name } } lock { holder { name } } } }": 3,
+    "workflows(first: $n) { nodes { productionVersion { number publishedBy { name } } proposals { totalCount } } }": 3,
     "workflows(first: $n) { nodes { versions { nodes { number notes fileCount } } } }": 3,
     "workflows(first: $n) { nodes { auditLog(first: 5) { nodes { action actor { name } } } } }": 3,
-    "workflows(first: $n) { nodes { events(first: 5) { nodes { __typename sequence } } eventHead } }": 3,
+    "workflows(first: $n) { nodes { events(first: 5) { nodes { __typename sequence } } eventHead } }": 2,
     "proposals(first: $n) { nodes { status prompt workflow { name } createdBy { name } usage { totalTokens } } }": 2,
-    "proposals(first: $n) { totalCount nodes { draft { revision fileCount } } }": 4,
+    "proposals(first: $n) { totalCount nodes { draft { revision fileCount } } }": 3,
 }
 """Statements of the lists that clients show, most often one for each level of the selection.
 
@@ -122,7 +122,7 @@ class TestLists:
         for rows in (1, FEW, MANY):
             assert len(await statements_of(studio, ada, document, n=rows)) == exactly
 
-    @pytest.mark.parametrize(("name", "most"), [("workflows", 150), ("proposals", 45)])
+    @pytest.mark.parametrize(("name", "most"), [("workflows", 12), ("proposals", 10)])
     async def test_cost_the_same_for_few_and_for_many(self, studio: Studio, ada: Api, name: str, most: int) -> None:
         document = f"query ($n: Int) {LISTS[name]}"
         few = await statements_of(studio, ada, document, n=FEW)
@@ -143,7 +143,7 @@ class TestLists:
         nodes = "query ($ids: [ID!]!) { nodes(ids: $ids) { id } }"
         few = await statements_of(studio, ada, nodes, ids=ids[0])
         many = await statements_of(studio, ada, nodes, ids=[id_ for each in ids for id_ in each])
-        check_constant(few, many, 20)
+        check_constant(few, many, 2)
 
     async def test_a_page_of_events_costs_the_same_for_few_and_for_many(self, studio: Studio) -> None:
         ada = await studio.person()
@@ -155,7 +155,7 @@ class TestLists:
           changes {{ {CHANGE} }} }} }} }} }} }}"""
         few = await statements_of(studio, ada, document, id=workflow, first=6)
         many = await statements_of(studio, ada, document, id=workflow, first=100)
-        check_constant(few, many, 15)
+        check_constant(few, many, 6)
 
 
 EVERY_LIST = {
@@ -196,7 +196,7 @@ EVERY_LIST = {
 }
 """A way to each list of objects in the schema, with what its rows lead to."""
 
-MOST = 10
+MOST = 8
 """Statements of any of them."""
 
 TYPES = {"n": "Int", "ids": "[ID!]!", "workflow": "ID!", "proposal": "ID!", "edited": "EventCursor"}

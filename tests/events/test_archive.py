@@ -127,10 +127,7 @@ class TestPacking:
     def test_every_payload_comes_back_as_it_was(self, payload: dict[str, object]) -> None:
         subject, at = UUID(int=1), now()
         row = Event(subject_id=subject, sequence=7, type="T", payload=payload, occurred_at=at)
-        chunk = EventChunk(subject_id=subject, first_sequence=7, last_sequence=7, events=archive._pack([row]))
-
-        (event,) = archive._unpack(chunk)
-
+        (event,) = archive._unpack(subject, archive._pack([row]))
         assert (event.subject, event.sequence, event.type, event.payload, event.occurred_at, event.is_terminal) == (
             subject, 7, "T", payload, at, False
         )  # fmt: skip

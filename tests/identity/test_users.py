@@ -107,14 +107,6 @@ class TestByEmail:
         assert await find(database, email) is None
 
 
-class TestByIds:
-    async def test_those_that_are_there_are_found_by_key(self, database: Database, make_user: MakeUser) -> None:
-        ada, bob = await make_user(name="Ada"), await make_user(name="Bob")
-        async with database.transaction() as session:
-            found = await users.by_ids(session, {ada.id, bob.id, uuid4()})
-        assert {key: user.name for key, user in found.items()} == {ada.id: "Ada", bob.id: "Bob"}
-
-
 class TestById:
     async def test_each_who_asks_at_the_same_time_gets_their_own(self, database: Database, make_user: MakeUser) -> None:
         ada, bob = await make_user(name="Ada"), await make_user(name="Bob")

@@ -3,8 +3,9 @@ from uuid import uuid4
 
 import pytest
 from sqlmodel import select
+from support.texts import store
 
-from graphql_api.kit.contents import Content, load, store
+from graphql_api.kit.contents import Content, load
 from graphql_api.kit.database import Database
 from graphql_api.kit.files import digest_of
 

@@ -48,16 +48,18 @@ class TestConnectionOf:
         return 7
 
     async def test_a_page_of_rows_becomes_nodes_with_their_cursors(self) -> None:
-        page = Page(rows=[1, 2], cursors=["a", "b"], has_next=True, has_previous=False, count=self.count)
+        page = Page(
+            rows=[1, 2], cursor={1: "a", 2: "b"}.__getitem__, has_next=True, has_previous=False, count=self.count
+        )
         connection = connection_of(page, str)
         assert connection.nodes == ["1", "2"]
         assert [(edge.cursor, edge.node) for edge in connection.edges] == [("a", "1"), ("b", "2")]
         assert (connection.page_info.start_cursor, connection.page_info.end_cursor) == ("a", "b")
         assert (connection.page_info.has_next_page, connection.page_info.has_previous_page) == (True, False)
-        assert await connection.count() == 7
+        assert await connection.row.count() == 7
 
     async def test_an_empty_page_has_no_cursors(self) -> None:
-        page: Page[int] = Page(rows=[], cursors=[], has_next=False, has_previous=True, count=self.count)
+        page: Page[int] = Page(rows=[], cursor=str, has_next=False, has_previous=True, count=self.count)
         info = connection_of(page, str).page_info
         assert (info.start_cursor, info.end_cursor, info.has_previous_page) == (None, None, True)
 

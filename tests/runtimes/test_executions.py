@@ -352,22 +352,27 @@ class TestStop:
         assert (await engine.row(execution_id)).state is ExecutionState.FORGOTTEN
 
 
-class TestFilesOf:
-    async def test_it_reads_what_files_at_reads(self, engine: Engine) -> None:
+class TestFiles:
+    async def test_they_are_read_as_they_are_and_as_they_were(self, engine: Engine) -> None:
         first, second = await engine.order({"a.md": "a", "b.md": "b"}), await engine.order({"c.md": "c"})
         connection = await engine.database.connect()
         query = "UPDATE execution_files SET to_sequence = 3 WHERE execution_id = $1 AND path = 'a.md'"
         await connection.execute(query, first)
         await connection.close()
-        keys = [(first, None), (first, 2), (first, 3), (second, 9), (uuid4(), None)]
-        async with engine.database.transaction() as session:
-            files = await snapshots.files_of(session, keys)
-            assert files == {key: await snapshots.files_at(session, *key) for key in keys}
-        assert [sorted(files[key]) for key in keys] == [["b.md"], ["a.md", "b.md"], ["b.md"], ["c.md"], []]
+        unknown = uuid4()
+        moments = [(first, 2), (first, 3), (second, 9), (unknown, 1)]
+        now = await snapshots.files_now(engine.database, [first, second, unknown])
+        then = await snapshots.files_then(engine.database, moments)
+        assert {key: [*files] for key, files in now.items()} == {first: ["b.md"], second: ["c.md"], unknown: []}
+        assert [[*then[moment]] for moment in moments] == [["a.md", "b.md"], ["b.md"], ["c.md"], []]
+        assert await snapshots.files_at(engine.database, first) == now[first]
+        assert await snapshots.files_at(engine.database, first, 2) == then[first, 2]
 
-    async def test_of_nothing_is_nothing(self, engine: Engine) -> None:
-        async with engine.database.transaction() as session:
-            assert await snapshots.files_of(session, []) == {}
+    async def test_of_nothing_are_none(self, engine: Engine) -> None:
+        assert (await snapshots.files_now(engine.database, []), await snapshots.files_then(engine.database, [])) == (
+            {},
+            {},
+        )
 
 
 class TestCounts:

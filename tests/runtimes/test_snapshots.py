@@ -5,10 +5,10 @@ from uuid import UUID
 
 import pytest
 from support.executions import Engine
+from support.texts import store
 
 from graphql_api.events.log import AppendRefused
 from graphql_api.events.records import NewEvent
-from graphql_api.kit import contents
 from graphql_api.kit.files import MAX_FILE_BYTES, MAX_FILES, FileChangeKind, FileEntry, FileType, digest_of, entry_of
 from graphql_api.runtimes import executions, snapshots
 from graphql_api.runtimes.protocol import FilesSnapshot
@@ -38,7 +38,7 @@ class TestReadFiles:
     async def test_changes_are_counted_in_lines(self, engine: Engine) -> None:
         before = entries(kept="k\n", edited="1\n2\n", gone="x\n")
         async with engine.database.transaction() as session:
-            await contents.store(session, ["1\n2\n", "x\n"])
+            await store(session, ["1\n2\n", "x\n"])
         result = await read(engine, before, {"kept.md": "k\n", "edited.md": "1\n3\n4\n", "new.json": "{}"})
         assert [(change.path, change.kind, change.additions, change.deletions) for change in result.changes] == [
             ("edited.md", FileChangeKind.MODIFIED, 2, 1),

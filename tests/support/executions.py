@@ -22,6 +22,7 @@ from graphql_api.runtimes.lines import Patience
 from graphql_api.runtimes.models import Execution
 from graphql_api.runtimes.protocol import AgentRuntime, ThreadRef
 from graphql_api.runtimes.worker import Worker
+from support.texts import store
 
 QUICK = Patience(first_delay=0.01, longest_delay=0.05)
 """As patient as usual, but quick to open a stream again."""
@@ -70,7 +71,7 @@ class Engine:
         given = files or {}
         request = {"prompt": prompt, "context_file_path": None, "context_selection": None}
         async with self.database.transaction() as session:
-            await contents.store(session, given.values())
+            await store(session, given.values())
             await self.log.open(session, execution_id := uuid4())
             entries = [entry_of(path, content, now()) for path, content in given.items()]
             await executions.order(session, self.log, execution_id, request, entries)

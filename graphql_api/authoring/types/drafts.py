@@ -1,5 +1,6 @@
 """GraphQL type of drafts."""
 
+import asyncio
 from datetime import datetime
 from typing import Self
 from uuid import UUID
@@ -79,11 +80,8 @@ class Draft(Node):
     @strawberry.field(description="What it changes against `basedOnVersion`, or against nothing.")
     async def changes(self, info: Info) -> list[FileChange]:
         """List the changes."""
-        loaders = info.context.loader(Loaders)
-        base = await loaders.numbered_version.load(self.base_key) if self.base_key else None
-        before = await loaders.version_files.load(base.id) if base else {}
-        after = await self._files(info)
-        return [FileChange.of(change) for change in await loaders.compare(before, after)]
+        before, after = await asyncio.gather(self._base_files(info), self._files(info))
+        return [FileChange.of(change) for change in await info.context.loader(Loaders).compare(before, after)]
 
     @strawberry.field(description="The agent graph of its `definition.json`; null when that is missing or unreadable.")
     async def definition(self, info: Info) -> WorkflowDefinition | None:
@@ -104,6 +102,11 @@ class Draft(Node):
     def created_by(self, found: identity.User) -> User:
         """Show who opened it."""
         return User.of(found)
+
+    async def _base_files(self, info: Info) -> dict[str, FileEntry]:
+        loaders = info.context.loader(Loaders)
+        base = await loaders.numbered_version.load(self.base_key) if self.base_key else None
+        return await loaders.version_files.load(base.id) if base else {}
 
     async def _files(self, info: Info) -> dict[str, FileEntry]:
         return await info.context.loader(Loaders).draft_files.load(self.row.id)

@@ -82,7 +82,7 @@ async def checked_position(info: Info, subject: UUID, cursor: EventCursor | None
         CursorInvalid: When it is none, one of another log, or one of the future.
     """
     position = decode_cursor(cursor, subject)
-    if position and position > await info.context.loader(Loaders).event_head.load(subject):
+    if position and position > (await info.context.loader(Loaders).event_head.load(subject) or 0):
         raise CursorInvalid("This cursor is of the future: the log is not that far.")
     return position
 
@@ -93,7 +93,10 @@ async def _read(
     size = PageRequest(first=first).size()
     position = await checked_position(info, subject, after)
     if position:
-        found: Sequence[StoredEvent] = await info.context.log.read(subject, after=position, limit=size + 1)
+        context = info.context
+        found: Sequence[StoredEvent] = await context.log.read(
+            subject, after=position, limit=size + 1, reader=context.reader
+        )
     else:
         found = await info.context.loader(Loaders).first_events.load((subject, size + 1))
     stored = found[:size]

@@ -77,8 +77,7 @@ class FileChange:
     @strawberry.field(description="The change as a unified diff, with three lines of context.")
     async def unified_diff(self, info: Info) -> str:
         """Write the diff."""
-        before = await self.before.content(info) if self.before else None
-        after = await self.after.content(info) if self.after else None
+        before, after = await asyncio.gather(_text(info, self.before), _text(info, self.after))
         return await asyncio.to_thread(files.diff, self.path, before, after)
 
     @classmethod
@@ -107,3 +106,7 @@ class FileChange:
             before=SpecificationFile.from_payload(payload["before"]),
             after=SpecificationFile.from_payload(payload["after"]),
         )
+
+
+async def _text(info: Info, file: SpecificationFile | None) -> str | None:
+    return None if file is None else await file.content(info)

@@ -245,7 +245,7 @@ class ProposalCompleted(ProposalEvent):
     """The agent is done."""
 
     @strawberry.field(description="The files as the agent left them.")
-    @loaded(lambda loaders: loaders.execution_files, by=lambda event: (event.proposal_id, event.sequence))
+    @loaded(lambda loaders: loaders.files_then, by=lambda event: (event.proposal_id, event.sequence))
     def generated_files(self, found: dict[str, FileEntry]) -> list[SpecificationFile]:
         """List the files."""
         return listed(found.values(), None)

@@ -1,5 +1,6 @@
 """GraphQL type of proposals."""
 
+import asyncio
 from datetime import datetime
 from typing import Annotated, Self
 from uuid import UUID
@@ -99,15 +100,20 @@ class Proposal(Node):
         ] = None,
     ) -> list[SpecificationFile]:
         """List the files."""
-        sequence = None if at is None else await checked_position(info, self.row.id, at)
-        files = await info.context.loader(Loaders).execution_files.load((self.row.id, sequence))
+        loaders = info.context.loader(Loaders)
+        if at is None:
+            files = await loaders.files_now.load(self.row.id)
+        else:
+            files = await loaders.files_then.load((self.row.id, await checked_position(info, self.row.id, at)))
         return listed(files.values(), None)
 
     @strawberry.field(description="What the agent changed, against the base.")
     async def changes(self, info: Info) -> list[FileChange]:
         """List the changes."""
         loaders = info.context.loader(Loaders)
-        before, after = await loaders.execution_files.load_many([(self.row.id, 0), (self.row.id, None)])
+        before, after = await asyncio.gather(
+            loaders.files_then.load((self.row.id, 0)), loaders.files_now.load(self.row.id)
+        )
         return [FileChange.of(change) for change in await loaders.compare(before, after)]
 
     @strawberry.field(description="What approving now would do to the draft; null unless it waits for a decision.")
@@ -134,7 +140,7 @@ class Proposal(Node):
 
     @strawberry.field(description="The newest event's position: subscribe from here to miss nothing after this read.")
     @loaded(lambda loaders: loaders.event_head, by=lambda proposal: proposal.row.id)
-    def event_head(self, found: int) -> EventCursor | None:
+    def event_head(self, found: int | None) -> EventCursor | None:
         """Show how far the log is."""
         return EventCursor(encode_cursor(self.row.id, found)) if found else None
 

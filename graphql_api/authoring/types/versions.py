@@ -1,5 +1,6 @@
 """GraphQL type of versions."""
 
+import asyncio
 from datetime import datetime
 from typing import Annotated, Self
 
@@ -83,20 +84,22 @@ class Version(Node):
         ] = None,
     ) -> list[FileChange]:
         """List the changes."""
-        loaders = info.context.loader(Loaders)
-        number = self.row.number - 1 if since is None else since
-        base = await loaders.numbered_version.load((self.row.workflow_id, number))
-        if base is None and since is not None:
-            raise Invalid(f"This workflow has no version {since}.", path=["since"])
-        before = await loaders.version_files.load(base.id) if base else {}
-        after = await self._files(info)
-        return [FileChange.of(change) for change in await loaders.compare(before, after)]
+        before, after = await asyncio.gather(self._files_before(info, since), self._files(info))
+        return [FileChange.of(change) for change in await info.context.loader(Loaders).compare(before, after)]
 
     @strawberry.field(description="Who published it.")
     @loaded(lambda loaders: loaders.user, by=lambda version: version.row.published_by_id)
     def published_by(self, found: identity.User) -> User:
         """Show who published it."""
         return User.of(found)
+
+    async def _files_before(self, info: Info, since: int | None) -> dict[str, FileEntry]:
+        loaders = info.context.loader(Loaders)
+        number = self.row.number - 1 if since is None else since
+        base = await loaders.numbered_version.load((self.row.workflow_id, number))
+        if base is None and since is not None:
+            raise Invalid(f"This workflow has no version {since}.", path=["since"])
+        return await loaders.version_files.load(base.id) if base else {}
 
     async def _files(self, info: Info) -> dict[str, FileEntry]:
         return await info.context.loader(Loaders).version_files.load(self.row.id)

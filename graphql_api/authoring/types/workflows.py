@@ -155,7 +155,7 @@ class Workflow(Node):
 
     @strawberry.field(description="The newest event's position: subscribe from here to miss nothing after this read.")
     @loaded(lambda loaders: loaders.event_head, by=lambda workflow: workflow.row.id)
-    def event_head(self, found: int) -> EventCursor | None:
+    def event_head(self, found: int | None) -> EventCursor | None:
         """Show how far the log is."""
         return EventCursor(encode_cursor(self.row.id, found)) if found else None
 
