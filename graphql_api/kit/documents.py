@@ -29,8 +29,9 @@ class Document:
         self.node = node
         named = [each for each in node.definitions if isinstance(each, OperationDefinitionNode)]
         self._operations = {None if each.name is None else each.name.value: each for each in named}
-        self._measured: dict[OperationDefinitionNode, dict[tuple[object, ...], Measured]] = {}
-        self._roots: dict[OperationDefinitionNode, tuple[str, ...]] = {}
+        # By identity, since to hash a node is to hash all of its tree; they live as long as their document.
+        self._measured: dict[int, dict[tuple[object, ...], Measured]] = {}
+        self._roots: dict[int, tuple[str, ...]] = {}
 
     def operation(self, name: str | None) -> OperationDefinitionNode | None:
         """Give the operation of a name, or the only one; None when there are others beside it."""
@@ -50,7 +51,7 @@ class Document:
         Raises:
             TooComplex: When it is nested too deeply to be measured.
         """
-        known = self._measured.setdefault(operation, {})
+        known = self._measured.setdefault(id(operation), {})
         if known:
             names = next(iter(known.values())).size_variables
             found = known.get(_sizes(names, variables))
@@ -64,9 +65,10 @@ class Document:
 
     def root_fields(self, operation: OperationDefinitionNode) -> tuple[str, ...]:
         """Name the fields at the root of an operation, which is valid and of a size that is run."""
-        if operation not in self._roots:
-            self._roots[operation] = root_fields(self.node, operation)
-        return self._roots[operation]
+        key = id(operation)
+        if key not in self._roots:
+            self._roots[key] = root_fields(self.node, operation)
+        return self._roots[key]
 
 
 class Documents:
