@@ -11,7 +11,7 @@ from graphql_api.kit.batches import Batch
 from graphql_api.kit.signals import Signal
 
 MAILBOX_SIZE = 256
-"""Events that wait for one follower; a slower one goes back to the log, so that its memory is bounded."""
+"""Events that wait for one follower beside the first that arrived at once; a slower one goes back to the log."""
 
 _SLOW = metrics.counter("slow_readers", "Times that a follower read too slowly, and went back to the log.")
 
@@ -55,19 +55,19 @@ class Mailbox:
         self.heard_at = asyncio.get_running_loop().time()
 
     def put(self, events: Batch[StoredEvent | LiveEvent], moment: float) -> None:
-        """Hand over events; when they are too many the content of the box goes, and the log is to be read instead.
+        """Hand over events; when too many wait the content of the box goes, and the log is to be read instead.
 
         Args:
-            events: All that arrived at once.
+            events: All that arrived at once. Nobody is slow for whom nothing waits, however many they are.
             moment: Of the loop's clock.
         """
-        self._held += len(events)
-        if self._held > MAILBOX_SIZE:
+        if self._held and self._held + len(events) > MAILBOX_SIZE:
             self.take()
             self._must_read = True
             _SLOW.inc()
         else:
             self._batches.append(events)
+            self._held += len(events)
         self.heard_at = moment
         self._arrived.set()
 

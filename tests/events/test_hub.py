@@ -38,6 +38,17 @@ class TestMailbox:
         assert mailbox.must_read(0)
         assert not mailbox.must_read(0)
 
+    async def test_what_arrives_at_once_is_not_too_much_where_nothing_waits(self) -> None:
+        mailbox = Mailbox()
+        burst = [stored(sequence) for sequence in range(1, MAILBOX_SIZE + 2)]
+        mailbox.put(Batch(burst), _MOMENT)
+        assert len(taken(mailbox)) == len(burst)
+        mailbox.put(Batch(burst), _MOMENT)
+        assert not mailbox.must_read(0)
+        mailbox.put(Batch([stored(MAILBOX_SIZE + 2)]), _MOMENT)
+        assert taken(mailbox) == []
+        assert mailbox.must_read(0)
+
     async def test_a_pointer_sends_those_to_the_log_who_are_behind_it(self) -> None:
         mailbox = Mailbox()
         mailbox.point(5, _MOMENT)

@@ -461,6 +461,16 @@ class TestFailures:
                 await follower.has(4)
         assert [event.payload["number"] for event in follower.got] == [1, 2, 3, 4]
 
+    async def test_a_burst_of_live_events_reaches_who_follows(self, database: Database, event_log: EventLog) -> None:
+        subject = await new_log(database, event_log)
+        async with following(event_log, subject) as follower:
+            await append(database, event_log, subject, happened(1))
+            await follower.has(1)
+            burst = [NewLiveEvent("Delta", {"number": number}) for number in range(2, 3 * MAILBOX_SIZE)]
+            event_log.publish_live(subject, 1, burst)
+            await follower.has(len(burst) + 1)
+        assert [event.payload["number"] for event in follower.got] == [*range(1, 3 * MAILBOX_SIZE)]
+
     async def test_a_notification_that_was_never_sent_is_found_after_silence(
         self, database: Database, event_log: EventLog
     ) -> None:
