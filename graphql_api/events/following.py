@@ -45,7 +45,7 @@ class Place:
         """Give what of the next batch follows without a hole; at a hole, the log has to be read first."""
         self.is_live = True
         batch = self._arrived[0]
-        if batch.made(_start_of_run) != self.position + 1:
+        if batch.made(_start_of_run) != self.position:
             return self._advance_singly(batch)
         self._is_second_look = False
         self.position, self.is_over = batch[-1].sequence, _is_terminal(batch[-1])
@@ -75,10 +75,15 @@ def _is_terminal(event: StoredEvent | LiveEvent) -> bool:
 
 
 def _start_of_run(batch: Batch[StoredEvent | LiveEvent]) -> int:
-    """Give the first sequence of stored events that follow each other without a hole; 0 of anything else."""
-    start = batch[0].sequence
-    is_run = all(isinstance(event, StoredEvent) and event.sequence == each for each, event in enumerate(batch, start))
-    return 0 if any(map(_is_terminal, batch[:-1])) or not is_run else start
+    """Give the position that all of a batch follows without a hole; -1 when there is none."""
+    start = position = batch[0].sequence - isinstance(batch[0], StoredEvent)
+    is_over = False
+    for event in batch:
+        position += isinstance(event, StoredEvent)
+        if is_over or event.sequence != position:
+            return -1
+        is_over = _is_terminal(event)
+    return start
 
 
 async def following(place: Place, mailbox: Mailbox, read: ReadPage, ending: Ending) -> Batch[StoredEvent | LiveEvent]:

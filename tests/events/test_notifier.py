@@ -70,19 +70,32 @@ class TestNotifications:
         assert len(notifications) == 2
         assert sum(len(orjson.loads(notification)) for notification in notifications) == 100
 
-    async def test_what_was_published_at_once_arrives_as_one_batch(self, database: Database) -> None:
+    async def test_what_is_read_at_once_is_one_batch(self, database: Database) -> None:
+        hub = Hub()
+        notifier = Notifier(database, hub)
+        notifier.publish(stored(number, text="x" * 1000) for number in range(1, 101))
+        notifications = notifier._take_notifications()
+        assert (len(notifications), notifier.backlog) == (15, 0)
+        with hub.register(SUBJECT) as mailbox:
+            await receive(notifier, notifications)
+            (batch,) = mailbox.take()
+        assert [event.sequence for event in batch] == [*range(1, 101)]
+
+    async def test_more_than_one_statement_takes_arrives_in_order(self, database: Database) -> None:
         hub = Hub()
         notifier = Notifier(database, hub)
         running = asyncio.create_task(notifier.run())
         await notifier.listening.wait()
+        arrived: list[int] = []
         with hub.register(SUBJECT) as mailbox:
             mailbox.must_read(0)
-            notifier.publish(stored(number, text="x" * 1000) for number in range(1, 101))
-            await mailbox.arrival()
-            (batch,) = mailbox.take()
+            notifier.publish(stored(number, text="x" * 3000) for number in range(1, 101))
+            while len(arrived) < 100:
+                await mailbox.arrival()
+                arrived += [event.sequence for batch in mailbox.take() for event in batch]
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
-        assert [event.sequence for event in batch] == [*range(1, 101)]
+        assert arrived == [*range(1, 101)]
 
     async def test_what_nobody_here_follows_is_dropped(self, database: Database) -> None:
         hub = Hub()
