@@ -270,8 +270,7 @@ class EventLog:
         Raises:
             CursorInvalid: When it is of the future.
         """
-        head = (await self.heads([subject])).get(subject, 0)
-        if sequence > head:
+        if sequence and sequence > (await self.heads([subject])).get(subject, 0):
             raise CursorInvalid("This cursor is of the future: the log is not that far.")
 
     def follow(
