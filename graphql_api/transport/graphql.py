@@ -51,7 +51,7 @@ from graphql_api.transport.delivery.delivery import Delivery
 from graphql_api.transport.delivery.json import to_json
 from graphql_api.transport.graphiql_page import GraphiQL
 from graphql_api.transport.persisted import PersistedOperations
-from graphql_api.transport.requests import ANONYMOUS_BODY_BYTES, Body, Refused, check
+from graphql_api.transport.requests import ANONYMOUS_BODY_BYTES, Body, Refused, check, check_media_types
 from graphql_api.transport.streams import Multipart, ServerSentEvents, Stream, StreamTransport
 from graphql_api.transport.websocket import WebSocketAdapter, WebSocketHandler
 
@@ -167,13 +167,15 @@ class GraphQLApp(GraphQL[Context, None]):
                 await send({"type": "websocket.close", "code": 1011, "reason": "Internal error"})
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive)
+        request, chosen = Request(scope, receive), JSON
         try:
+            check_media_types(request)
+            chosen = media_type(request.headers.get("accept", ""))
             check(request, self.allowed_origins)
             body = Body(request, receive, max_bytes=min(ANONYMOUS_BODY_BYTES, self._max_body_bytes))
             response = await self.run(Request({**scope, _BODY: body}, body))
         except HTTPException as error:
-            response = refusal(error, media_type(request.headers.get("accept", "")))
+            response = refusal(error, chosen)
         except ClientDisconnect:
             return
         except Exception as error:  # noqa: BLE001 - whatever broke, the client is told, and the server goes on

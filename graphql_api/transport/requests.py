@@ -17,9 +17,13 @@ ANONYMOUS_BODY_BYTES = 1024 * 1024
 BODY_SECONDS = 10.0
 """How long a body may take to arrive."""
 
+MAX_MEDIA_TYPES_LENGTH = 1024
+"""Bytes of a header that names media types; to read one takes up to 7 µs for each."""
+
 PREFLIGHT_HEADERS = ("graphql-require-preflight", "apollo-require-preflight", "x-apollo-operation-name")
 """A page of another origin can send one of these only after the browser has asked us; any value will do."""
 
+_MEDIA_TYPES = frozenset({b"accept", b"content-type"})
 _OWN_SITES = frozenset({"same-origin", "none"})
 
 
@@ -43,6 +47,18 @@ class Refused(HTTPException):
         super().__init__(status, reason)
         self.code = code
         self.headers = headers or {}
+
+
+def check_media_types(request: Request) -> None:
+    """Refuse headers that would take long to read, or be remembered at length.
+
+    Raises:
+        Refused: When one is too long.
+    """
+    for name, value in request.scope["headers"]:
+        if len(value) > MAX_MEDIA_TYPES_LENGTH and name in _MEDIA_TYPES:
+            size = f"{len(value)} bytes, and at most {MAX_MEDIA_TYPES_LENGTH} are read"
+            raise Refused(431, f"The header {name.decode()} has {size}.")
 
 
 def check(request: Request, allowed_origins: Collection[str]) -> None:

@@ -15,11 +15,13 @@ from support.waiting import WAIT_SECONDS
 
 from graphql_api.kit.database import Database
 from graphql_api.settings import Environment
-from graphql_api.transport.requests import ANONYMOUS_BODY_BYTES, Body, Refused
+from graphql_api.transport.answers import media_type, weights
+from graphql_api.transport.requests import ANONYMOUS_BODY_BYTES, MAX_MEDIA_TYPES_LENGTH, Body, Refused
 
 pytestmark = pytest.mark.anyio
 
 GRAPHQL_RESPONSE = "application/graphql-response+json"
+JSON = {"content-type": "application/json"}
 HEAD = b"POST /graphql HTTP/1.1\r\nhost: here\r\ncontent-type: application/json\r\n"
 
 
@@ -157,6 +159,22 @@ class TestHeaders:
 
 
 class TestMediaTypes:
+    @pytest.mark.parametrize("name", ["accept", "content-type"])
+    async def test_of_so_many_none_is_read(self, running_site: Site, name: str) -> None:
+        known = media_type.cache_info().currsize, weights.cache_info().currsize
+        headers = JSON | {name: "application/json;a=b," * 1000}
+        refused = await running_site.request("POST", "/graphql", content=operation(0), headers=headers)
+
+        assert (refused.status_code, error_of(refused)["extensions"]["code"]) == (431, "VALIDATION_FAILED")
+        assert f"at most {MAX_MEDIA_TYPES_LENGTH} are read" in error_of(refused)["message"]
+        assert (media_type.cache_info().currsize, weights.cache_info().currsize) == known
+
+    async def test_as_many_as_may_be_are_read(self, running_site: Site) -> None:
+        accept = f"{GRAPHQL_RESPONSE},".ljust(MAX_MEDIA_TYPES_LENGTH, ",")
+        answer = await running_site.request("POST", "/graphql", content=operation(0), headers=JSON | {"accept": accept})
+
+        assert (answer.status_code, answer.headers["content-type"]) == (200, GRAPHQL_RESPONSE)
+
     @pytest.mark.parametrize(
         ("accept", "chosen"),
         [
