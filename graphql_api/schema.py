@@ -43,12 +43,12 @@ from graphql_api.identity.queries import IdentityQueries
 from graphql_api.identity.types import InvalidCredentialsError
 from graphql_api.kit import types
 from graphql_api.kit.admission import Admission
-from graphql_api.kit.database import is_away
 from graphql_api.kit.documents import Documents
-from graphql_api.kit.errors import BROKEN, DATABASE_AWAY, DomainError, ErrorCode, Overloaded
+from graphql_api.kit.errors import BROKEN, DomainError, ErrorCode
 from graphql_api.kit.execution import EventExecutor
 from graphql_api.kit.hooks import HookRunner
 from graphql_api.kit.operations import Observed
+from graphql_api.kit.overload import overload
 from graphql_api.kit.redaction import without_values
 from graphql_api.runtimes.queries import RuntimeQueries
 
@@ -112,10 +112,9 @@ class OrchestratorSchema(strawberry.Schema):
             while isinstance(cause, GraphQLError):
                 cause = cause.original_error
             code, told = ErrorCode.VALIDATION_FAILED, dict[str, object]()
-            if is_away(cause):
-                _log.warning("database_away", request_id=request_id, path=error.path, error=type(cause).__name__)
-                cause = Overloaded(DATABASE_AWAY)
-                error.message = cause.message
+            overloaded = overload(cause, request_id=request_id, path=error.path)
+            if overloaded is not None:
+                cause, error.message = overloaded, overloaded.message
             if isinstance(cause, DomainError):
                 code, told = cause.code, cause.extensions
             elif cause is not None and not isinstance(cause, _UNREADABLE):

@@ -150,12 +150,6 @@ class RateLimited(DomainError):
         return {"retryAfter": self.retry_after}
 
 
-DATABASE_AWAY = (
-    "The database can't be reached right now. Try again in a second or two; a change with an idempotencyKey is never "
-    "made twice."
-)
-
-
 class Overloaded(DomainError):
     """This process has as much to do as it takes on."""
 

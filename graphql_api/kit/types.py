@@ -56,8 +56,8 @@ described_enum(
         "DOCUMENT_NOT_TRUSTED": "Only operations that were registered beforehand run here.",
         "PERSISTED_QUERY_NOT_FOUND": "No operation is known by this hash: send its text along with the hash, once.",
         "CURSOR_INVALID": "The cursor is not one of this log or list.",
-        "OVERLOADED": "The server has too much to do, or its database is away: try again after `extensions.retryAfter` "
-        "seconds, or as HTTP's `Retry-After` says.",
+        "OVERLOADED": "The server has too much to do, or its database is away or too slow: try again after "
+        "`extensions.retryAfter` seconds, or as HTTP's `Retry-After` says.",
         "INTERNAL_ERROR": "Something broke on our side; `extensions.requestId` finds it in the logs.",
     },
 )

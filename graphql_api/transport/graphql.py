@@ -33,8 +33,8 @@ from strawberry.types.execution import ExecutionResult, PreExecutionError, Subsc
 
 from graphql_api.context import Context, Engines
 from graphql_api.kit import metrics
-from graphql_api.kit.database import is_away
-from graphql_api.kit.errors import BROKEN, DATABASE_AWAY, DomainError, ErrorCode, Overloaded
+from graphql_api.kit.errors import BROKEN, DomainError, ErrorCode
+from graphql_api.kit.overload import overload
 from graphql_api.transport.answers import (
     JSON,
     failure,
@@ -311,9 +311,9 @@ class GraphQLApp(GraphQL[Context, None]):
 
 
 def _broken(error: Exception) -> Response:
-    if is_away(error):
-        _log.warning("database_away", error=type(error).__name__)
-        away = Overloaded(DATABASE_AWAY)
-        return failure(503, away.message, away.code, headers={"retry-after": str(away.retry_after)})
+    overloaded = overload(error)
+    if overloaded is not None:
+        headers = {"retry-after": str(overloaded.retry_after)}
+        return failure(503, overloaded.message, overloaded.code, headers=headers)
     _log.exception("request_failed", exc_info=error)
     return failure(500, BROKEN, ErrorCode.INTERNAL_ERROR)

@@ -26,8 +26,8 @@ from strawberry.types.execution import ExecutionResult
 from graphql_api.context import Context
 from graphql_api.identity.sessions import DISABLED
 from graphql_api.kit.correlation import current_request_id
-from graphql_api.kit.database import is_away
-from graphql_api.kit.errors import BROKEN, DATABASE_AWAY, DomainError, ErrorCode, Overloaded
+from graphql_api.kit.errors import BROKEN, DomainError, ErrorCode
+from graphql_api.kit.overload import overload
 from graphql_api.transport.answers import is_refusal, top_level, wants_cost
 from graphql_api.transport.credentials import for_operation, signed_in
 from graphql_api.transport.delivery.delivery import Delivery
@@ -190,11 +190,9 @@ def _error(message: str, code: ErrorCode, request_id: str) -> GraphQLError:
 
 def _broken(error: Exception, context: Context) -> GraphQLError:
     """Tell what broke an operation, as far as that is the caller's business."""
-    if is_away(error):
-        _log.warning("database_away", request_id=context.request_id, error=type(error).__name__)
-        away = Overloaded(DATABASE_AWAY)
-        told = {**away.extensions, "code": away.code.value, "requestId": context.request_id}
-        return GraphQLError(away.message, extensions=told)
+    overloaded = overload(error, request_id=context.request_id)
+    if overloaded is not None:
+        return top_level(overloaded, context.request_id)
     _log.exception("operation_broke", request_id=context.request_id, exc_info=error)
     return _error(BROKEN, ErrorCode.INTERNAL_ERROR, context.request_id)
 

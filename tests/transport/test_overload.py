@@ -3,17 +3,19 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
 from graphql import GraphQLError
+from sqlalchemy import text
 from strawberry.types.execution import ExecutionResult
 from support.databases import another
 from support.log_lines import written
 from support.proxy import proxied
 from support.scraping import growing
-from support.server import Site, quick_settings, site
+from support.server import Site, engines_for, quick_settings, site
 from support.sockets import connected
 from support.waiting import until
 
@@ -25,6 +27,7 @@ pytestmark = pytest.mark.anyio
 
 VIEWER = "query Look { viewer { id } }"
 WATCH = "subscription Follow($id: ID!) { workflowEvents(workflowId: $id) { sequence } }"
+LIST = "query List { workflows { nodes { id } } }"
 CREATE = 'mutation Make { createWorkflow(input: { name: "W" }) { workflow { id } errors { code } } }'
 LOGIN = """mutation { login(input: { email: "a@example.com", password: "wrong password" }) { errors { code } } }"""
 
@@ -180,3 +183,73 @@ class TestDatabaseAway:
         told = refused["payload"][0]["extensions"]
         assert (told["code"], told["retryAfter"]) == ("OVERLOADED", 1)
         assert "Traceback" not in lines.text
+
+
+@asynccontextmanager
+async def locked(database: Database, table: str) -> AsyncIterator[None]:
+    """Keep everybody else from a table while the context lasts."""
+    async with database.transaction() as session:
+        await session.execute(text(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE"))
+        yield
+
+
+async def waiting(database: Database) -> list[int]:
+    """Name the processes of PostgreSQL that wait for a lock in this database."""
+    found = await database.fetch(
+        "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    return [row["pid"] for row in found]
+
+
+class TestSlowStatements:
+    @pytest.fixture
+    async def hurried_site(self, own_database: Database) -> AsyncIterator[Site]:
+        """A site whose statements may take half a second."""
+        engines, hurried = engines_for(own_database), Database(own_database.url, statement_seconds=0.5)
+        async with site(own_database, engines=replace(engines, database=hurried)) as running:
+            yield running
+        await engines.database.close()
+
+    @pytest.mark.parametrize(("table", "query"), [("users", VIEWER), ("workflows", LIST), ("workflows", CREATE)])
+    async def test_callers_are_sent_away(
+        self, hurried_site: Site, own_database: Database, table: str, query: str
+    ) -> None:
+        ada = await hurried_site.person()
+        with written() as lines:
+            async with locked(own_database, table):
+                assert_overloaded(await asked(hurried_site, query, ada.token))
+
+        (line,) = lines.of("statement_timed_out")
+        assert "statement timeout" in line["exception"]
+        assert (await asked(hurried_site, query, ada.token)).status_code == 200
+
+    async def test_over_a_websocket_the_operation_is_told_and_the_connection_stays(
+        self, hurried_site: Site, own_database: Database
+    ) -> None:
+        ada = await hurried_site.person()
+        workflow = (await hurried_site.ask(CREATE, token=ada.token))["data"]["createWorkflow"]["workflow"]["id"]
+        async with connected(hurried_site.socket_url, ada.token) as socket:
+            async with locked(own_database, "workflow_members"):
+                (refused,) = await socket.run(WATCH, {"id": workflow})
+            await socket.subscribe(WATCH, {"id": workflow})
+            await socket.next()
+
+        told = refused["payload"][0]["extensions"]
+        assert (told["code"], told["retryAfter"]) == ("OVERLOADED", 1)
+
+    async def test_one_that_somebody_cancelled_is_an_error_of_ours(
+        self, small_site: Site, own_database: Database
+    ) -> None:
+        ada = await small_site.person()
+        async with locked(own_database, "workflows"):
+            answer = asyncio.create_task(asked(small_site, LIST, ada.token))
+
+            async def is_waiting() -> bool:
+                return bool(await waiting(own_database))
+
+            await until(is_waiting)
+            (pid,) = await waiting(own_database)
+            await own_database.fetch("SELECT pg_cancel_backend($1)", pid)
+            (error,) = (await answer).json()["errors"]
+
+        assert error["extensions"]["code"] == "INTERNAL_ERROR"
