@@ -3,7 +3,7 @@
 import re
 from collections.abc import AsyncIterator, Iterator
 
-from graphql import GraphQLError, GraphQLSyntaxError, OperationDefinitionNode, validate
+from graphql import GraphQLError, GraphQLSyntaxError, validate
 from graphql.language.parser import MAX_NESTING_DEPTH
 from graphql.validation.rules import overlapping_fields_can_be_merged
 from strawberry.extensions import SchemaExtension
@@ -12,7 +12,7 @@ from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
 from graphql_api.kit.bounds import Bounds, Caller, Charge, Kind
 from graphql_api.kit.complexity import Weights, check_variables
-from graphql_api.kit.documents import Document, Documents
+from graphql_api.kit.documents import Document, Documents, Operation
 from graphql_api.kit.errors import DomainError, TooComplex, Unauthenticated
 
 MAX_COMMENTS = 1000
@@ -96,7 +96,7 @@ class Admission(SchemaExtension):
         bounds, variables = caller.bounds, context.variables or {}
         if document.node.token_count > bounds.tokens + MAX_COMMENTS:
             raise TooComplex("tokens", document.node.token_count, bounds.tokens)
-        measured = document.measured(context.schema._schema, operation, variables, self._weights)  # noqa: SLF001 - Strawberry's own name of it
+        measured = operation.measured(context.schema._schema, variables, self._weights)  # noqa: SLF001 - Strawberry's own name of it
         measured.measures.check(bounds)
         if measured.introspects and not bounds.introspection:
             raise Unauthenticated("Sign in to ask for the schema.")
@@ -106,7 +106,7 @@ class Admission(SchemaExtension):
                 return errors
             self._documents.keep(context, document)
         check_variables(variables, bounds)
-        await self._charge(document, operation, measured.measures.cost)
+        await self._charge(operation, measured.measures.cost)
         return []
 
     def _validate(self, bounds: Bounds) -> list[GraphQLError]:
@@ -124,12 +124,12 @@ class Admission(SchemaExtension):
             raise TooComplex("overlap of fields", MAX_COMPARISONS + 1, MAX_COMPARISONS)
         return [_of_the_caller(error) for error in errors]
 
-    async def _charge(self, document: Document, operation: OperationDefinitionNode, cost: int) -> None:
+    async def _charge(self, operation: Operation, cost: int) -> None:
         caller = self.caller
-        kind = Kind(operation.operation.value)
+        kind = Kind(operation.node.operation.value)
         if caller.wants_cost and kind is not Kind.SUBSCRIPTION:
             self.execution_context.extensions_results["cost"] = {"requested": cost, "limit": caller.bounds.cost}
-        await caller.charge(Charge(kind, max(cost, 1), document.root_fields(operation)))
+        await caller.charge(Charge(kind, max(cost, 1), operation.root_fields()))
 
 
 def _of_the_caller(error: GraphQLError) -> GraphQLError:

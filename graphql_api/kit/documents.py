@@ -16,59 +16,67 @@ MAX_SIZES = 64
 """Combinations of sizes of which a document remembers how large they make it."""
 
 
-class Document:
-    """A document, and what was found out about it.
+class Operation:
+    """An operation of a document, and what was found out about it.
 
     Args:
-        node: Its tree.
+        document: The document's tree.
+        node: Its own part of it.
     """
 
-    __slots__ = ("_measured", "_operations", "_roots", "node")
+    __slots__ = ("_document", "_measured", "_root_fields", "node")
 
-    def __init__(self, node: DocumentNode) -> None:
+    def __init__(self, document: DocumentNode, node: OperationDefinitionNode) -> None:
         self.node = node
-        named = [each for each in node.definitions if isinstance(each, OperationDefinitionNode)]
-        self._operations = {None if each.name is None else each.name.value: each for each in named}
-        # By identity, since to hash a node is to hash all of its tree; they live as long as their document.
-        self._measured: dict[int, dict[tuple[object, ...], Measured]] = {}
-        self._roots: dict[int, tuple[str, ...]] = {}
+        self._document = document
+        self._measured: dict[tuple[object, ...], Measured] = {}
+        self._root_fields: tuple[str, ...] | None = None
 
-    def operation(self, name: str | None) -> OperationDefinitionNode | None:
-        """Give the operation of a name, or the only one; None when there are others beside it."""
-        if name is None:
-            return next(iter(self._operations.values())) if len(self._operations) == 1 else None
-        return self._operations.get(name)
-
-    def measured(
-        self,
-        schema: GraphQLSchema,
-        operation: OperationDefinitionNode,
-        variables: Mapping[str, Any],
-        weights: Weights,
-    ) -> Measured:
-        """Measure an operation; once for each combination of sizes in its variables.
+    def measured(self, schema: GraphQLSchema, variables: Mapping[str, Any], weights: Weights) -> Measured:
+        """Measure it; once for each combination of sizes in its variables.
 
         Raises:
             TooComplex: When it is nested too deeply to be measured.
         """
-        known = self._measured.setdefault(id(operation), {})
+        known = self._measured
         if known:
             names = next(iter(known.values())).size_variables
             found = known.get(_sizes(names, variables))
             if found is not None:
                 return found
-        measured = measure(schema, self.node, operation, variables, weights)
+        measured = measure(schema, self._document, self.node, variables, weights)
         if len(known) >= MAX_SIZES:
             known.clear()
         known[_sizes(measured.size_variables, variables)] = measured
         return measured
 
-    def root_fields(self, operation: OperationDefinitionNode) -> tuple[str, ...]:
-        """Name the fields at the root of an operation, which is valid and of a size that is run."""
-        key = id(operation)
-        if key not in self._roots:
-            self._roots[key] = root_fields(self.node, operation)
-        return self._roots[key]
+    def root_fields(self) -> tuple[str, ...]:
+        """Name the fields at its root; it is valid and of a size that is run."""
+        if self._root_fields is None:
+            self._root_fields = root_fields(self._document, self.node)
+        return self._root_fields
+
+
+class Document:
+    """A document, and its operations.
+
+    Args:
+        node: Its tree.
+    """
+
+    __slots__ = ("_operations", "node")
+
+    def __init__(self, node: DocumentNode) -> None:
+        self.node = node
+        named = [each for each in node.definitions if isinstance(each, OperationDefinitionNode)]
+        # By name and not by node: graphql-core compares trees, and to hash one takes as long as it is large.
+        self._operations = {None if each.name is None else each.name.value: Operation(node, each) for each in named}
+
+    def operation(self, name: str | None) -> Operation | None:
+        """Give the operation of a name, or the only one; None when there are others beside it."""
+        if name is None:
+            return next(iter(self._operations.values())) if len(self._operations) == 1 else None
+        return self._operations.get(name)
 
 
 class Documents:
