@@ -1,6 +1,8 @@
 import logging
 from collections.abc import Iterator
+from contextlib import suppress
 from io import StringIO
+from pathlib import Path
 
 import orjson
 import pytest
@@ -102,6 +104,32 @@ class TestConfigure:
 
         assert "Traceback (most recent call last)" in stream.getvalue()
         assert "ValueError: broken" in stream.getvalue()
+
+    def test_a_line_that_cannot_be_written_is_named(self, capsys: pytest.CaptureFixture[str]) -> None:
+        stream = configured()
+        ours().info("happened", name="\ud800")
+        ours().info("happened_again")
+
+        assert only_line(stream)["event"] == "happened_again"
+        assert capsys.readouterr().err == "A line of the log is lost: happened: TypeError\n"
+
+    def test_a_full_disk_fails_nobody_who_logs(self, capsys: pytest.CaptureFixture[str]) -> None:
+        with Path("/dev/full").open("w", buffering=1) as full:
+            logs.configure("info", is_json=True, stream=full)
+            ours().info("happened")
+            with suppress(OSError):
+                full.close()
+
+        assert capsys.readouterr().err == "A line of the log is lost: happened: OSError\n"
+
+    def test_a_level_that_changes_holds_for_loggers_that_are_there(self) -> None:
+        stream = configured()
+        logger = ours()
+        logging.getLogger("graphql_api").setLevel(logging.WARNING)
+        logger.info("quiet")
+        logger.warning("loud")
+
+        assert only_line(stream)["event"] == "loud"
 
 
 class TestRedact:
