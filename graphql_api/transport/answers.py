@@ -4,13 +4,11 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from cross_web import HTTPException
 from graphql import GraphQLError
 from starlette.responses import Response
+from strawberry.http import GraphQLHTTPResponse, process_result
 from strawberry.http.parse_content_type import parse_content_type
-from strawberry.schema.exceptions import InvalidOperationTypeError
 from strawberry.types.execution import ExecutionResult, PreExecutionError
-from strawberry.types.graphql import OperationType
 
 from graphql_api.context import Context
 from graphql_api.kit.correlation import current_request_id
@@ -21,13 +19,12 @@ from graphql_api.transport.requests import Refused
 JSON = "application/json"
 GRAPHQL_RESPONSE = "application/graphql-response+json"
 
+NOT_KEPT = {"cache-control": "no-store"}
+"""Of every answer: no cache on the way may keep any of it."""
+
 RATE_HEADERS = ("ratelimit-limit", "ratelimit-remaining", "ratelimit-reset")
 
 _TOO_MANY_REQUESTS, _UNAVAILABLE = 429, 503
-_SUBSCRIPTION_BY_JSON = (
-    "Subscriptions run over WebSocket as graphql-transport-ws, or over HTTP with accept: text/event-stream or "
-    "multipart/mixed;subscriptionSpec=1.0, on this path."
-)
 
 
 @lru_cache(maxsize=256)
@@ -110,16 +107,23 @@ def _retry_after(result: ExecutionResult) -> int | None:
     return None
 
 
-def refusal(error: HTTPException, chosen: str) -> Response:
+def refusal(error: Refused, chosen: str) -> Response:
     """Write why a request was not taken."""
-    cause = error.__cause__
-    if isinstance(cause, InvalidOperationTypeError):
-        if cause.operation_type is OperationType.MUTATION:
-            error = Refused(405, "A mutation takes POST.", headers={"allow": "POST"})
-        else:
-            error = Refused(400, _SUBSCRIPTION_BY_JSON)
-    code, headers = (error.code, error.headers) if isinstance(error, Refused) else (ErrorCode.VALIDATION_FAILED, {})
-    return failure(error.status_code, error.reason, code, chosen, headers)
+    return failure(error.status, error.reason, error.code, chosen, error.headers)
+
+
+def shown(result: ExecutionResult) -> GraphQLHTTPResponse:
+    """Give the parts of an answer; where nothing ran there are no data."""
+    parts = process_result(result)
+    if is_refusal(result):
+        parts.pop("data", None)
+    return parts
+
+
+def whole(result: ExecutionResult, context: Context, chosen: str) -> Response:
+    """Write what an operation gave."""
+    headers = {**NOT_KEPT, **rate_headers(result, context)}
+    return Response(to_json(shown(result)), status_of(result, chosen), headers, chosen)
 
 
 def failure(
@@ -127,6 +131,4 @@ def failure(
 ) -> Response:
     """Write one error as an answer."""
     error = {"message": message, "extensions": {"code": code.value, "requestId": current_request_id()}}
-    return Response(
-        to_json({"errors": [error]}), status, {"cache-control": "no-store", **(headers or {})}, media_type=chosen
-    )
+    return Response(to_json({"errors": [error]}), status, {**NOT_KEPT, **(headers or {})}, media_type=chosen)

@@ -1,107 +1,69 @@
 """GraphQL over HTTP and WebSocket, on one path.
 
-Seams, checked with strawberry-graphql 0.341: `strawberry.asgi.GraphQL` and its overridable methods, its
-`_get_stream_transport_from_headers` and `_create_streaming_response`, and `BaseGraphQLTransportWSHandler` in
-`websocket.py`.
+Requests over HTTP are run here, WebSockets by Strawberry. Seams, checked with strawberry-graphql 0.341:
+`strawberry.asgi.GraphQL`, its `get_context`, `decode_json` and `encode_json`, what `Schema.execute` raises, and
+`BaseGraphQLTransportWSHandler` in `websocket.py`.
 """
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import timedelta
-from functools import lru_cache, partial
-from typing import Any, cast
+from typing import cast
 
 import orjson
 import structlog
-from cross_web import AsyncHTTPRequestAdapter, HTTPException
 from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 from strawberry.asgi import GraphQL
-from strawberry.http import GraphQLHTTPResponse, GraphQLRequestData, GraphQLRequestProtocol
-from strawberry.http.base import BaseRequestProtocol
-from strawberry.http.types import QueryParams
+from strawberry.exceptions import MissingQueryError
+from strawberry.http.types import HTTPMethod
 from strawberry.schema.base import BaseSchema
-from strawberry.subscriptions import (
-    GRAPHQL_SSE_PROTOCOL,
-    GRAPHQL_TRANSPORT_WS_PROTOCOL,
-    MULTIPART_SUBSCRIPTION_PROTOCOL,
-)
-from strawberry.types.execution import ExecutionResult, PreExecutionError, SubscriptionExecutionResult
+from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
+from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
+from strawberry.types.execution import ExecutionResult, PreExecutionError
+from strawberry.types.graphql import OperationType
 
 from graphql_api.context import Context, Engines
 from graphql_api.kit import metrics
 from graphql_api.kit.errors import BROKEN, DomainError, ErrorCode
 from graphql_api.kit.overload import overload
-from graphql_api.transport.answers import (
-    JSON,
-    failure,
-    is_refusal,
-    media_type,
-    rate_headers,
-    refusal,
-    status_of,
-    top_level,
-    wants_cost,
-)
+from graphql_api.transport.answers import JSON, failure, media_type, refusal, top_level, wants_cost, whole
 from graphql_api.transport.credentials import address_of, signed_in
 from graphql_api.transport.delivery.delivery import Delivery
 from graphql_api.transport.delivery.json import to_json
 from graphql_api.transport.graphiql_page import GraphiQL
 from graphql_api.transport.persisted import PersistedOperations
-from graphql_api.transport.requests import ANONYMOUS_BODY_BYTES, Body, Refused, check, check_media_types
-from graphql_api.transport.streams import Multipart, ServerSentEvents, Stream, StreamTransport
+from graphql_api.transport.requests import (
+    ANONYMOUS_BODY_BYTES,
+    Asked,
+    Body,
+    Refused,
+    check,
+    check_media_types,
+    from_body,
+    from_query,
+)
+from graphql_api.transport.streams import Stream, StreamTransport, stream_transport
 from graphql_api.transport.websocket import WebSocketAdapter, WebSocketHandler
 
 INIT_TIMEOUT = timedelta(seconds=10)
 """How long a WebSocket may take to say who it is."""
-
-MAX_ACCEPTED = 256
-"""Values of `accept` of which is remembered whether they ask for a stream."""
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 
 COST_HEADER = "graphql-cost"
 """With this header, whatever its value, the answer's `extensions` tell what the operation costs."""
 
-_BODY = "orchestrator.body"
-"""Under which a request's scope has what receives its body."""
-
-_DELIVERY = "orchestrator.delivery"
-"""Under which the scope of a request for a stream has what its events are delivered by."""
+_SUBSCRIPTION_BY_JSON = (
+    "Subscriptions run over WebSocket as graphql-transport-ws, or over HTTP with accept: text/event-stream or "
+    "multipart/mixed;subscriptionSpec=1.0, on this path."
+)
 
 _CONNECTIONS = metrics.gauge("websocket_connections", "WebSockets that are open.")
 
 _log = structlog.get_logger()
-
-
-_PARAMETERS: tuple[tuple[str, type, str], ...] = (
-    ("query", str, "a string"),
-    ("operationName", str, "a string"),
-    ("documentId", str, "a string"),
-    ("variables", dict, "an object"),
-    ("extensions", dict, "an object"),
-)
-
-
-@dataclass
-class RequestData(GraphQLRequestData):
-    """An operation as it was asked for.
-
-    Attributes:
-        document_id: Names one of a manifest.
-        delivery: Of its events, when they are to be streamed.
-    """
-
-    document_id: str | None = None
-    delivery: Delivery | None = None
-
-    def __post_init__(self) -> None:
-        """Let the events be taken over."""
-        if self.delivery is not None:
-            self.extensions = {**(self.extensions or {}), **self.delivery.takeover.as_extensions()}
 
 
 class GraphQLApp(GraphQL[Context, None]):
@@ -133,20 +95,9 @@ class GraphQLApp(GraphQL[Context, None]):
     ) -> None:
         super().__init__(
             schema,
-            subscription_protocols=[
-                GRAPHQL_TRANSPORT_WS_PROTOCOL,
-                MULTIPART_SUBSCRIPTION_PROTOCOL,
-                GRAPHQL_SSE_PROTOCOL,
-            ],
+            subscription_protocols=[GRAPHQL_TRANSPORT_WS_PROTOCOL],
             connection_init_wait_timeout=init_timeout,
             allowed_origins=allowed_origins,
-        )
-        self.stream_transport_classes_by_protocol = {
-            MULTIPART_SUBSCRIPTION_PROTOCOL: Multipart,
-            GRAPHQL_SSE_PROTOCOL: ServerSentEvents,
-        }
-        self._stream_of = lru_cache(MAX_ACCEPTED)(
-            lambda accept: self._get_stream_transport_from_headers({"accept": accept})
         )
         self.engines = engines
         self._graphiql = graphiql
@@ -172,9 +123,10 @@ class GraphQLApp(GraphQL[Context, None]):
             check_media_types(request)
             chosen = media_type(request.headers.get("accept", ""))
             check(request, self.allowed_origins)
-            body = Body(request, receive, max_bytes=min(ANONYMOUS_BODY_BYTES, self._max_body_bytes))
-            response = await self.run(Request({**scope, _BODY: body}, body))
-        except HTTPException as error:
+            response = await self._run(
+                request, Body(request, receive, max_bytes=min(ANONYMOUS_BODY_BYTES, self._max_body_bytes)), chosen
+            )
+        except Refused as error:
             response = refusal(error, chosen)
         except ClientDisconnect:
             return
@@ -182,59 +134,76 @@ class GraphQLApp(GraphQL[Context, None]):
             response = _broken(error)
         await response(scope, receive, send)
 
-    async def get_context(self, request: HTTPConnection, response: Response | WebSocket) -> Context:  # noqa: ARG002 - the signature is Strawberry's
+    async def _run(self, request: Request, body: Body, chosen: str) -> Response:
+        """Run what a request asks for, and begin the answer."""
+        context = await self.get_context(request)
+        if context.signed_in is not None:
+            body.max_bytes = self._max_body_bytes
+        method, accept = cast("HTTPMethod", request.method), request.headers.get("accept", "")
+        if method == "GET" and "text/html" in accept and "query" not in request.query_params:
+            return await self._page(request)
+        asked = from_query(request.query_params) if method == "GET" else from_body(await body.read())
+        context.wants_cost = context.wants_cost or wants_cost(asked.extensions)
+        try:
+            text = self.persisted.text(asked.query, asked.document_id, asked.extensions, context)
+        except DomainError as error:
+            return whole(PreExecutionError(data=None, errors=[top_level(error, context.request_id)]), context, chosen)
+        allowed, transport = OperationType.from_http(method), stream_transport(accept)
+        if transport is None:
+            return whole(await self._execute(asked, text, context, allowed), context, chosen)
+        return await self._stream(transport, asked, text, context, allowed)
+
+    async def _execute(
+        self, asked: Asked, text: str | None, context: Context, allowed: set[OperationType]
+    ) -> ExecutionResult:
+        try:
+            return await self.schema.execute(
+                text,
+                variable_values=asked.variables,
+                context_value=context,
+                operation_name=asked.operation_name,
+                allowed_operation_types=allowed,
+                operation_extensions=asked.extensions,
+            )
+        except MissingQueryError:
+            raise Refused(400, "No GraphQL query found in the request") from None
+        except CannotGetOperationTypeError as error:
+            raise Refused(400, error.as_http_error_reason()) from None
+        except InvalidOperationTypeError as error:
+            if error.operation_type is OperationType.MUTATION:
+                raise Refused(405, "A mutation takes POST.", headers={"allow": "POST"}) from None
+            raise Refused(400, _SUBSCRIPTION_BY_JSON) from None
+
+    async def _stream(
+        self,
+        transport: StreamTransport,
+        asked: Asked,
+        text: str | None,
+        context: Context,
+        allowed: set[OperationType],
+    ) -> Response:
+        delivery = Delivery(self.schema)
+        results = await self.schema.stream(
+            text,
+            variable_values=asked.variables,
+            context_value=context,
+            operation_name=asked.operation_name,
+            operation_extensions={**(asked.extensions or {}), **delivery.takeover.as_extensions()},
+            allowed_operation_types=transport.allowed_operation_types(allowed),
+        )
+        return Stream(transport, cast("AsyncGenerator[ExecutionResult, None]", results), delivery)
+
+    async def get_context(self, request: HTTPConnection, response: Response | WebSocket | None = None) -> Context:  # noqa: ARG002 - the signature is Strawberry's
         """Make the context of a request, or of a connection until its `connection_init`."""
         headers = request.headers
         context = await signed_in(self.engines, headers.get("authorization"), address=address_of(request))
         context.wants_cost = COST_HEADER in headers
-        if context.signed_in is not None and _BODY in request.scope:
-            request.scope[_BODY].max_bytes = self._max_body_bytes
         return context
 
-    def should_render_graphql_ide(self, request: BaseRequestProtocol) -> bool:
-        """Show the page to those who ask for HTML, and to nobody else."""
-        is_page = request.method == "GET" and request.query_params.get("query") is None
-        return is_page and "text/html" in request.headers.get("accept", "")
-
-    async def render_graphql_ide(self, request: Request) -> Response:
-        """Show GraphiQL."""
+    async def _page(self, request: Request) -> Response:
         if self._graphiql is None:
             raise Refused(404, "There is no page here.")
         return await self._graphiql.page(request)
-
-    async def parse_http_body(self, request: AsyncHTTPRequestAdapter) -> GraphQLRequestData | list[GraphQLRequestData]:
-        """Read the operation of a request."""
-        transport = self._stream_of(request.headers.get("accept", ""))
-        if request.method == "GET":
-            given = self.parse_query_params(request.query_params)
-        else:
-            given = self.parse_json(await request.get_body())
-        for name, type_, words in _PARAMETERS:
-            if not isinstance(given.get(name), type_ | None):
-                raise Refused(400, f"The GraphQL operation's `{name}` must be {words} or null, if provided.")
-        return RequestData(
-            query=given.get("query"),
-            variables=given.get("variables"),
-            operation_name=given.get("operationName"),
-            extensions=given.get("extensions"),
-            protocol=transport.protocol if transport else "http",
-            document_id=given.get("documentId"),
-            delivery=Delivery(self.schema) if transport else None,
-        )
-
-    def parse_query_params(self, params: QueryParams) -> dict[str, Any]:
-        """Read the query string; variables and extensions that are empty were not given."""
-        given = {name: value for name, value in params.items() if value or name not in {"variables", "extensions"}}
-        return super().parse_query_params(given)
-
-    def parse_json(self, data: str | bytes) -> Any:  # noqa: ANN401 - the signature is Strawberry's
-        """Read a body, variables or extensions: each is an object."""
-        value = super().parse_json(data)
-        if isinstance(value, list):
-            raise Refused(400, "One operation a request: a list of them is not taken.")
-        if not isinstance(value, dict):
-            raise Refused(400, "The body is a JSON object, and so are variables and extensions.")
-        return value
 
     def decode_json(self, data: str | bytes) -> object:
         """Read JSON strictly."""
@@ -243,71 +212,6 @@ class GraphQLApp(GraphQL[Context, None]):
     def encode_json(self, data: object) -> str:
         """Write JSON; as text, since bytes would make binary WebSocket frames."""
         return to_json(data).decode()
-
-    async def get_sub_response(self, request: Request | WebSocket) -> Response:
-        """Begin the answer; nothing of it may be kept by caches on the way."""
-        response = await super().get_sub_response(request)
-        response.media_type = media_type(request.headers.get("accept", ""))
-        response.headers["cache-control"] = "no-store"
-        return response
-
-    async def execute_operation(
-        self,
-        request: Request,
-        request_adapter: AsyncHTTPRequestAdapter,
-        request_data: GraphQLRequestData | list[GraphQLRequestData],
-        context: Context,
-        root_value: None,
-        sub_response: Response,
-    ) -> ExecutionResult | list[ExecutionResult] | SubscriptionExecutionResult:
-        """Run an operation, and choose the status and the headers of its answer."""
-        try:
-            if isinstance(request_data, RequestData):
-                given = request_data
-                request.scope[_DELIVERY] = given.delivery
-                context.wants_cost = context.wants_cost or wants_cost(given.extensions)
-                given.query = self.persisted.text(given.query, given.document_id, given.extensions, context)
-        except DomainError as error:
-            result: Any = PreExecutionError(data=None, errors=[top_level(error, context.request_id)])
-        else:
-            result = await super().execute_operation(
-                request, request_adapter, request_data, context, root_value, sub_response
-            )
-        if isinstance(result, ExecutionResult):
-            sub_response.status_code = status_of(result, sub_response.media_type or JSON)
-            sub_response.headers.update(rate_headers(result, context))
-        return cast("ExecutionResult", result)
-
-    async def process_result(self, request: Request, result: ExecutionResult) -> GraphQLHTTPResponse:
-        """Give the parts of an answer; where nothing ran there are no data."""
-        processed = await super().process_result(request, result)
-        if is_refusal(result):
-            processed.pop("data", None)
-        return processed
-
-    async def _create_streaming_response(
-        self,
-        request: Request,
-        result: SubscriptionExecutionResult,
-        protocol: GraphQLRequestProtocol,
-        sub_response: Response,
-    ) -> Response:
-        """Answer with a stream of what the operation gives."""
-        return Stream(
-            cast("StreamTransport", self._get_stream_transport(protocol)),
-            cast("AsyncGenerator[ExecutionResult, None]", result),
-            request.scope[_DELIVERY],
-            partial(self.process_result, request),
-            status=sub_response.status_code or 200,
-            headers=sub_response.headers,
-        )
-
-    def create_response(
-        self, response_data: GraphQLHTTPResponse | list[GraphQLHTTPResponse], sub_response: Response
-    ) -> Response:
-        """Answer with what the operation gave."""
-        headers = dict(sub_response.headers)
-        return Response(to_json(response_data), sub_response.status_code, headers, sub_response.media_type)
 
 
 def _broken(error: Exception) -> Response:

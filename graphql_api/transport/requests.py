@@ -1,12 +1,16 @@
-"""What a request has to be before anything is done for it."""
+"""What a request has to be before anything is done for it, and the operation that it asks for."""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from email.message import Message as Header
+from types import NoneType
+from typing import Any
 
-from cross_web import HTTPException
-from starlette.requests import Request
-from starlette.types import Message, Receive
+import orjson
+from starlette.datastructures import QueryParams
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import Receive
 from strawberry.http.websocket_origin import is_same_origin, normalize_origin
 
 from graphql_api.kit.errors import ErrorCode
@@ -23,11 +27,18 @@ MAX_MEDIA_TYPES_LENGTH = 1024
 PREFLIGHT_HEADERS = ("graphql-require-preflight", "apollo-require-preflight", "x-apollo-operation-name")
 """A page of another origin can send one of these only after the browser has asked us; any value will do."""
 
+_PARAMETERS = (
+    ("query", (str, NoneType), "a string"),
+    ("operationName", (str, NoneType), "a string"),
+    ("documentId", (str, NoneType), "a string"),
+    ("variables", (dict, NoneType), "an object"),
+    ("extensions", (dict, NoneType), "an object"),
+)
 _MEDIA_TYPES = frozenset({b"accept", b"content-type"})
 _OWN_SITES = frozenset({"same-origin", "none"})
 
 
-class Refused(HTTPException):
+class Refused(Exception):
     """A request that is not taken.
 
     Args:
@@ -44,7 +55,8 @@ class Refused(HTTPException):
         code: ErrorCode = ErrorCode.VALIDATION_FAILED,
         headers: dict[str, str] | None = None,
     ) -> None:
-        super().__init__(status, reason)
+        super().__init__(reason)
+        self.status, self.reason = status, reason
         self.code = code
         self.headers = headers or {}
 
@@ -108,7 +120,7 @@ def _check_site(request: Request, allowed_origins: Collection[str]) -> None:
 
 
 class Body:
-    """Receives a request whose body may have so many bytes, and take so long.
+    """A body that may have so many bytes, and take so long.
 
     Args:
         request: Whose body.
@@ -123,31 +135,103 @@ class Body:
         self._receive = receive
         self._deadline = asyncio.get_running_loop().time() + seconds
         self._seconds = seconds
-        self._received = 0
-        self._is_whole = False
 
-    async def __call__(self) -> Message:
-        """Give the next part.
+    async def read(self) -> bytes:
+        """Read all of it.
 
         Raises:
             Refused: When there is more than may be, or it does not come in time.
+            ClientDisconnect: When nobody waits for the answer any more.
         """
-        if self._is_whole:
-            return await self._receive()
         if self._announced.isdecimal() and int(self._announced) > self.max_bytes:
             raise self._too_large(int(self._announced))
         try:
             async with asyncio.timeout_at(self._deadline):
-                message = await self._receive()
+                return await self._read()
         except TimeoutError:
             reason = f"The body did not arrive within {self._seconds:g} seconds."
             raise Refused(408, reason, headers={"connection": "close"}) from None
-        self._received += len(message.get("body", b""))
-        self._is_whole = not message.get("more_body", False)
-        if self._received > self.max_bytes:
-            raise self._too_large(self._received)
-        return message
+
+    async def _read(self) -> bytes:
+        parts, size = [], 0
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            part = message.get("body", b"")
+            size += len(part)
+            if size > self.max_bytes:
+                raise self._too_large(size)
+            parts.append(part)
+            if not message.get("more_body", False):
+                return b"".join(parts)
 
     def _too_large(self, size: int) -> Refused:
         reason = f"The body has {size} bytes or more, and at most {self.max_bytes} are taken."
         return Refused(413, reason, ErrorCode.QUERY_TOO_COMPLEX, {"connection": "close"})
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """An operation as it was asked for.
+
+    Attributes:
+        query: Its text; None when it is only named.
+        variables: Of the operation.
+        operation_name: Of the one to run, where there are several in the text.
+        extensions: `persistedQuery` names the operation by its hash, and `cost` asks what it costs.
+        document_id: Names it in a manifest.
+    """
+
+    query: str | None
+    variables: dict[str, Any] | None
+    operation_name: str | None
+    extensions: dict[str, Any] | None
+    document_id: str | None
+
+
+def from_body(body: bytes) -> Asked:
+    """Read an operation that was sent by POST.
+
+    Raises:
+        Refused: When it is none.
+    """
+    return _asked(_object(body))
+
+
+def from_query(params: QueryParams) -> Asked:
+    """Read an operation that was sent by GET; variables and extensions that are empty were not given.
+
+    Raises:
+        Refused: When it is none.
+    """
+    given: dict[str, Any] = dict(params)
+    for name in ("variables", "extensions"):
+        if name in given:
+            given[name] = _object(given[name]) if given[name] else None
+    return _asked(given)
+
+
+def _object(text: bytes | str) -> dict[str, Any]:
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        raise Refused(400, "Unable to parse request body as JSON") from None
+    if isinstance(value, list):
+        raise Refused(400, "One operation a request: a list of them is not taken.")
+    if not isinstance(value, dict):
+        raise Refused(400, "The body is a JSON object, and so are variables and extensions.")
+    return value
+
+
+def _asked(given: Mapping[str, Any]) -> Asked:
+    for name, type_, words in _PARAMETERS:
+        if not isinstance(given.get(name), type_):
+            raise Refused(400, f"The GraphQL operation's `{name}` must be {words} or null, if provided.")
+    return Asked(
+        given.get("query"),
+        given.get("variables"),
+        given.get("operationName"),
+        given.get("extensions"),
+        given.get("documentId"),
+    )

@@ -5,17 +5,17 @@ methods; with starlette 1.10: `StreamingResponse.stream_response`, which is canc
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from functools import lru_cache
 
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
-from strawberry.http import GraphQLHTTPResponse
 from strawberry.http.streaming import MULTIPART_SUBSCRIPTION_BOUNDARY, MultipartSubscriptionTransport, SSETransport
 from strawberry.types.execution import ExecutionResult
 
 from graphql_api.kit.duties import background
-from graphql_api.transport.answers import GRAPHQL_RESPONSE, JSON, weights
+from graphql_api.transport.answers import GRAPHQL_RESPONSE, JSON, NOT_KEPT, shown, weights
 from graphql_api.transport.delivery.delivery import Delivery
 from graphql_api.transport.delivery.json import to_json
 from graphql_api.transport.delivery.tally import tally
@@ -69,6 +69,14 @@ class Multipart(MultipartSubscriptionTransport):
 
 StreamTransport = ServerSentEvents | Multipart
 
+_TRANSPORTS = (Multipart(), ServerSentEvents())
+
+
+@lru_cache(maxsize=256)
+def stream_transport(accept: str) -> StreamTransport | None:
+    """Choose how a client wants results to be streamed; None when it wants one answer."""
+    return next((transport for transport in _TRANSPORTS if transport.accepts(accept)), None)
+
 
 class Stream(StreamingResponse):
     """Sends the results of an operation as they come, and keeps the connection open in between.
@@ -77,9 +85,6 @@ class Stream(StreamingResponse):
         transport: How they are sent.
         results: Of the operation.
         delivery: What the operation was started with.
-        shown: Makes of a result what is written as JSON.
-        status: Of the answer.
-        headers: Of the answer, beside those of the transport.
     """
 
     def __init__(
@@ -87,16 +92,11 @@ class Stream(StreamingResponse):
         transport: StreamTransport,
         results: AsyncGenerator[ExecutionResult, None],
         delivery: Delivery,
-        shown: Callable[[ExecutionResult], Awaitable[GraphQLHTTPResponse]],
-        *,
-        status: int,
-        headers: Mapping[str, str],
     ) -> None:
-        super().__init__((), status, {**headers, **transport.headers})
+        super().__init__((), headers={**NOT_KEPT, **transport.headers})
         self._transport = transport
         self._results = results
         self._delivery = delivery
-        self._shown = shown
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, and let the server know what kind of answer it is."""
@@ -123,7 +123,7 @@ class Stream(StreamingResponse):
             async with aclosing(self._results):
                 async for result in self._results:
                     if not delivery.begins():
-                        await self._send(send, encode([to_json(await self._shown(result))]))
+                        await self._send(send, encode([to_json(shown(result))]))
                     while written := await delivery.batch():
                         await self._send(send, encode(written))
                         del written

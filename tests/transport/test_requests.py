@@ -89,9 +89,9 @@ class TestBodies:
         request = Request({"type": "http", "method": "POST", "headers": []})
 
         with pytest.raises(Refused) as refusal:
-            await Body(request, receive, max_bytes=10, seconds=0)()
+            await Body(request, receive, max_bytes=10, seconds=0).read()
 
-        assert (refusal.value.status_code, refusal.value.headers) == (408, {"connection": "close"})
+        assert (refusal.value.status, refusal.value.headers) == (408, {"connection": "close"})
 
     async def test_the_most_is_a_setting(self, own_database: Database) -> None:
         async with site(own_database, settings=quick_settings(max_body_bytes=2000)) as running:

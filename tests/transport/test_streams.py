@@ -6,7 +6,6 @@ from typing import Any
 import httpx
 import pytest
 from starlette.types import Message
-from strawberry.http import GraphQLHTTPResponse
 from strawberry.types.execution import ExecutionResult
 from support.server import Person, Site
 from support.streams import MULTIPART, SSE, events, parts
@@ -172,10 +171,7 @@ class TestKeepingOpen:
             if len(sent) > 5:
                 is_over.set()
 
-        async def shown(_result: ExecutionResult) -> GraphQLHTTPResponse:
-            return {"data": {}}
-
-        stream = Stream(transport, results(), Delivery(schema), shown, status=200, headers={})
+        stream = Stream(transport, results(), Delivery(schema))
         await stream.stream_response(send)
 
         bodies = [message["body"] for message in sent if message["type"] == "http.response.body"]
