@@ -8,10 +8,10 @@ Seams, checked with strawberry-graphql 0.341: `Schema.create_extensions_runner`,
 phases nothing is asked but to be asynchronous context managers.
 """
 
-from collections.abc import AsyncGenerator, Callable, Generator, Hashable, Sequence
+from collections.abc import AsyncGenerator, Callable, Hashable, Sequence
 from functools import cache
-from types import TracebackType
-from typing import Any, cast
+from types import GeneratorType, TracebackType
+from typing import Any, TypeAlias, cast
 
 from strawberry.extensions import SchemaExtension
 from strawberry.extensions.context import (
@@ -22,7 +22,7 @@ from strawberry.extensions.context import (
 )
 from strawberry.extensions.runner import SchemaExtensionsRunner
 
-Running = Generator[None] | AsyncGenerator[None]
+Running: TypeAlias = "GeneratorType[None, None, None] | AsyncGenerator[None]"
 Hook = Callable[[SchemaExtension], Running]
 
 
@@ -67,7 +67,7 @@ class _Phase:
                 hook = _hook(cast("Hashable", type(extension)), self._name)
                 if hook is not None:
                     running = hook(extension)
-                    if isinstance(running, Generator):
+                    if isinstance(running, GeneratorType):
                         next(running)
                     else:
                         await anext(running)
@@ -83,7 +83,7 @@ class _Phase:
         while self._running:
             running = self._running.pop()
             try:
-                if isinstance(running, Generator):
+                if isinstance(running, GeneratorType):
                     next(running) if raised is None else running.throw(raised)
                 elif raised is None:
                     await anext(running)

@@ -1,5 +1,6 @@
 """Who sends a request."""
 
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 
 from starlette.requests import HTTPConnection
@@ -11,6 +12,8 @@ from graphql_api.kit.errors import Unauthenticated
 
 _BEARER = "bearer "
 _SUBNET_BITS = 64
+_MAX_ADDRESS_LENGTH = 64
+"""What is longer is none, with its zone too, and is not remembered."""
 
 
 async def signed_in(engines: Engines, authorization: str | None, *, address: str = "") -> Context:
@@ -47,6 +50,11 @@ async def for_operation(connection: Context) -> Context:
 def address_of(connection: HTTPConnection) -> str:
     """Tell where a request comes from: an IPv4 address, or the network of an IPv6 one, all of which one caller has."""
     host = connection.client.host if connection.client is not None else ""
+    return _network_of(host) if len(host) <= _MAX_ADDRESS_LENGTH else host
+
+
+@lru_cache(maxsize=1024)
+def _network_of(host: str) -> str:
     try:
         address = ip_address(host.partition("%")[0])
     except ValueError:

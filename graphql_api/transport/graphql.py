@@ -123,9 +123,8 @@ class GraphQLApp(GraphQL[Context, None]):
             check_media_types(request)
             chosen = media_type(request.headers.get("accept", ""))
             check(request, self.allowed_origins)
-            response = await self._run(
-                request, Body(request, receive, max_bytes=min(ANONYMOUS_BODY_BYTES, self._max_body_bytes)), chosen
-            )
+            body = Body(request, receive, max_bytes=min(ANONYMOUS_BODY_BYTES, self._max_body_bytes))
+            response = await self._run(request, body, chosen)
         except Refused as error:
             response = refusal(error, chosen)
         except ClientDisconnect:
