@@ -17,6 +17,7 @@ from graphql_api.cli.problems import Problem, one_line
 from graphql_api.kit import collector
 from graphql_api.kit.duties import background
 from graphql_api.transport.delivery.batching import BatchingProtocol
+from graphql_api.transport.joining import JoiningProtocol
 from graphql_api.transport.streams import STREAM
 
 MAX_PORT = 65535
@@ -124,7 +125,7 @@ class Server(uvicorn.Server):
                 lifespan="on",
                 # Httptools is faster, but under uvicorn it reads the body of a request with a foreign `Upgrade` as the
                 # next request, and forgets answers that run when another request is pipelined behind them.
-                http=H11Protocol,
+                http=JoiningProtocol,
                 log_config=None,
                 server_header=False,
                 timeout_graceful_shutdown=GRACE_SECONDS,

@@ -107,8 +107,8 @@ class Stream(StreamingResponse):
         """Send all of it."""
         transport = self._transport
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        if transport.send_initial_heartbeat:
-            await self._send(send, self._heartbeat())
+        # A part of the body at once: until then, a server may keep the head.
+        await self._send(send, self._heartbeat() if transport.send_initial_heartbeat else b"")
         try:
             async with background(self._keep_open(send)):
                 await self._deliver(send)

@@ -11,7 +11,6 @@ from uuid import uuid4
 import httpx
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from graphql_api.app import make_app, make_engines
 from graphql_api.context import Engines
@@ -21,6 +20,7 @@ from graphql_api.kit.columns import now
 from graphql_api.kit.database import Database
 from graphql_api.settings import Settings
 from graphql_api.transport.delivery.batching import BatchingProtocol
+from graphql_api.transport.joining import JoiningProtocol
 from support.people import PASSWORD_HASH
 from support.waiting import WAIT_SECONDS, until
 
@@ -81,7 +81,7 @@ async def serving(app: ASGIApp) -> AsyncIterator[str]:
     config = uvicorn.Config(
         app,
         port=0,
-        http=H11Protocol,
+        http=JoiningProtocol,
         ws=BatchingProtocol,
         ws_per_message_deflate=False,
         log_config=None,
