@@ -3,7 +3,7 @@
 import asyncio
 from asyncio import Future
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Select
@@ -21,6 +21,12 @@ class _Asked:
     rows: Future[Sequence[Any]]
 
 
+@dataclass(slots=True)
+class _Moment:
+    asked: list[_Asked] = field(default_factory=list)
+    reading: asyncio.Task[None] | None = None
+
+
 class Reader:
     """Reads rows for the resolvers of one request.
 
@@ -32,26 +38,37 @@ class Reader:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._asked: list[_Asked] = []
-        self._reading: asyncio.Task[None] | None = None
+        self._moment = _Moment()
 
     async def rows(self, statement: Select[Any], **values: object) -> Sequence[Any]:
         """Read the rows of a statement, in the order that it asks for; see `Database.rows`.
 
-        What fails, fails for all who asked in this moment.
+        What fails, fails for all who asked in this moment. When all of them are gone, nothing is read for them.
         """
+        moment = self._moment
+        if moment.reading is None:
+            moment.reading = asyncio.create_task(self._read(moment))
         rows: Future[Sequence[Any]] = asyncio.get_running_loop().create_future()
-        if not self._asked:
-            self._reading = asyncio.create_task(self._read())
-        self._asked.append(_Asked(statement, values, rows))
-        return await rows
+        moment.asked.append(_Asked(statement, values, rows))
+        try:
+            return await rows
+        except asyncio.CancelledError:
+            if all(each.rows.done() for each in moment.asked):
+                self._end(moment)
+                moment.reading.cancel()
+            raise
 
-    async def _read(self) -> None:
+    def _end(self, moment: _Moment) -> None:
+        """Let nobody ask in a moment any more."""
+        if self._moment is moment:
+            self._moment = _Moment()
+
+    async def _read(self, moment: _Moment) -> None:
         for _ in range(TURNS):
             await asyncio.sleep(0)
+        self._end(moment)
         # In one order, whatever that of the resolvers is, since each order would be another statement.
-        asked = sorted(self._asked, key=lambda each: id(each.statement))
-        self._asked = []
+        asked = sorted(moment.asked, key=lambda each: id(each.statement))
         try:
             found = await self._database.rows_together(
                 [each.statement for each in asked], [each.values for each in asked]

@@ -6,6 +6,7 @@ from asyncpg import ProgramLimitExceededError
 from sqlalchemy import Integer, Text, bindparam, column, func, table
 from strawberry.dataloader import DataLoader
 from support.studio import counted
+from support.waiting import until
 
 from graphql_api.kit.columns import listed, select_rows
 from graphql_api.kit.database import Database
@@ -22,6 +23,7 @@ _series = (
 )
 SERIES = select_rows(_series.number).order_by(_series.number.desc())
 LETTER = select_rows(func.chr(bindparam("code", type_=Integer), type_=Text).label("letter"))
+SLEEP = select_rows(func.count()).select_from(func.pg_sleep(bindparam("seconds", type_=Integer)).alias())
 KEYS = listed("keys", ids=Integer).c
 FOUND = select_rows(KEYS.ids.label("id"))
 
@@ -78,6 +80,26 @@ class TestAMoment:
         assert [row.square for row in await staying] == [4]
         with pytest.raises(asyncio.CancelledError):
             await leaving
+
+    async def test_is_read_no_further_when_all_have_left(self, database: Database) -> None:
+        unhurried = Database(database.url, pool_size=1, statement_seconds=None)
+        reader = Reader(unhurried)
+        leaving = [asyncio.create_task(reader.rows(each, seconds=3600)) for each in (SLEEP, SLEEP)]
+        await until(lambda: unhurried.pool.in_use == 1)
+        leaving[0].cancel()
+        await asyncio.gather(leaving[0], return_exceptions=True)
+        assert unhurried.pool.in_use == 1
+        leaving[1].cancel()
+        await until(lambda: unhurried.pool.in_use == 0)
+        assert [row.number for row in await reader.rows(NUMBERS, number=[1])] == [1]
+        await unhurried.close()
+
+    async def test_begins_anew_when_all_have_left_before_it_is_read(self, reader: Reader) -> None:
+        leaving = asyncio.create_task(reader.rows(NUMBERS, number=[1]))
+        await asyncio.sleep(0)
+        leaving.cancel()
+        await asyncio.gather(leaving, return_exceptions=True)
+        assert [row.number for row in await reader.rows(NUMBERS, number=[2])] == [2]
 
 
 class TestOrder:
