@@ -165,7 +165,7 @@ class GraphQLApp(GraphQL[Context, None]):
                 operation_extensions=asked.extensions,
             )
         except MissingQueryError:
-            raise Refused(400, "No GraphQL query found in the request") from None
+            raise Refused(400, "There is no operation in the request: send it as `query`.") from None
         except CannotGetOperationTypeError as error:
             raise Refused(400, error.as_http_error_reason()) from None
         except InvalidOperationTypeError as error:

@@ -196,7 +196,7 @@ def from_body(body: bytes) -> Asked:
     Raises:
         Refused: When it is none.
     """
-    return _asked(_object(body))
+    return _asked(_object(body, "The body"))
 
 
 def from_query(params: QueryParams) -> Asked:
@@ -208,26 +208,24 @@ def from_query(params: QueryParams) -> Asked:
     given: dict[str, Any] = dict(params)
     for name in ("variables", "extensions"):
         if name in given:
-            given[name] = _object(given[name]) if given[name] else None
+            given[name] = _object(given[name], f"The parameter `{name}`") if given[name] else None
     return _asked(given)
 
 
-def _object(text: bytes | str) -> dict[str, Any]:
+def _object(text: bytes | str, what: str) -> dict[str, Any]:
     try:
         value = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        raise Refused(400, "Unable to parse request body as JSON") from None
-    if isinstance(value, list):
-        raise Refused(400, "One operation a request: a list of them is not taken.")
+    except orjson.JSONDecodeError as error:
+        raise Refused(400, f"{what} is not JSON: {error.msg} at character {error.pos + 1}.") from None
     if not isinstance(value, dict):
-        raise Refused(400, "The body is a JSON object, and so are variables and extensions.")
+        raise Refused(400, f"{what} has to be one JSON object, and no list.")
     return value
 
 
 def _asked(given: Mapping[str, Any]) -> Asked:
     for name, type_, words in _PARAMETERS:
         if not isinstance(given.get(name), type_):
-            raise Refused(400, f"The GraphQL operation's `{name}` must be {words} or null, if provided.")
+            raise Refused(400, f"`{name}` is {words}, or null, or left out.")
     return Asked(
         given.get("query"),
         given.get("variables"),

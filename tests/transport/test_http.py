@@ -83,13 +83,13 @@ class TestPost:
             pytest.param({"query": "{ __typename }", "operationName": "Absent"}, '"Absent"', id="absent name"),
             pytest.param({"query": "{ __typename }", "operationName": 1}, "`operationName`", id="number as name"),
             pytest.param({"query": "{ __typename }", "operationName": []}, "`operationName`", id="list as name"),
-            pytest.param({}, "No GraphQL query", id="no query"),
-            pytest.param({"query": ""}, "No GraphQL query", id="empty query"),
+            pytest.param({}, "There is no operation", id="no query"),
+            pytest.param({"query": ""}, "There is no operation", id="empty query"),
             pytest.param({"query": 1}, "`query`", id="query that is a number"),
             pytest.param({"query": "{ __typename }", "variables": []}, "`variables`", id="variables in a list"),
             pytest.param({"query": "{ __typename }", "extensions": 1}, "`extensions`", id="extensions in a number"),
-            pytest.param([{"query": "{ __typename }"}], "One operation", id="batch"),
-            pytest.param([], "One operation", id="empty batch"),
+            pytest.param([{"query": "{ __typename }"}], "one JSON object", id="batch"),
+            pytest.param([], "one JSON object", id="empty batch"),
             pytest.param(1, "JSON object", id="number"),
             pytest.param("{ __typename }", "JSON object", id="text"),
             pytest.param({"query": "subscription { x }"}, "graphql-transport-ws", id="subscription"),
@@ -223,7 +223,10 @@ class TestGet:
     async def test_there_is_no_operation_without_a_query(self, running_site: Site) -> None:
         refusal = refusal_of(await running_site.request("GET", "/graphql"))
 
-        assert (refusal["status"], refusal["message"]) == (400, "No GraphQL query found in the request")
+        assert (refusal["status"], refusal["message"]) == (
+            400,
+            "There is no operation in the request: send it as `query`.",
+        )
 
     @pytest.mark.parametrize("variables", ["{", "[]", "1"])
     async def test_variables_are_an_object(self, running_site: Site, variables: str) -> None:
