@@ -13,6 +13,9 @@ from graphql_api.kit.database import Database
 TURNS = 3
 """Turns of the event loop that a moment lasts: a loader that a resolver asked takes two of them before it reads."""
 
+MAX_TOGETHER = 32
+"""Reads in one statement: to plan one of hundreds takes PostgreSQL a hundred megabytes, on each connection."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
@@ -30,7 +33,8 @@ class _Moment:
 class Reader:
     """Reads rows for the resolvers of one request.
 
-    A level of an operation asks for all that it shows in one moment, whoever asks, and so it is one statement.
+    A level of an operation asks for all that it shows in one moment, whoever asks, and so it is one statement; a very
+    large one is some more.
 
     Args:
         database: What it reads.
@@ -70,9 +74,7 @@ class Reader:
         # In one order, whatever that of the resolvers is, since each order would be another statement.
         asked = sorted(moment.asked, key=lambda each: id(each.statement))
         try:
-            found = await self._database.rows_together(
-                [each.statement for each in asked], [each.values for each in asked]
-            )
+            found = await self._found(asked)
         except Exception as error:  # noqa: BLE001 - it is the result of everybody who asked
             for each in asked:
                 if not each.rows.done():  # somebody may be gone
@@ -81,3 +83,12 @@ class Reader:
             for each, rows in zip(asked, found, strict=True):
                 if not each.rows.done():
                     each.rows.set_result(rows)
+
+    async def _found(self, asked: Sequence[_Asked]) -> list[Sequence[Any]]:
+        found: list[Sequence[Any]] = []
+        for start in range(0, len(asked), MAX_TOGETHER):
+            some = asked[start : start + MAX_TOGETHER]
+            found += await self._database.rows_together(
+                [each.statement for each in some], [each.values for each in some]
+            )
+        return found

@@ -11,7 +11,7 @@ from support.waiting import until
 from graphql_api.kit.columns import listed, select_rows
 from graphql_api.kit.database import Database
 from graphql_api.kit.loading import RowLoader
-from graphql_api.kit.reader import Reader
+from graphql_api.kit.reader import MAX_TOGETHER, Reader
 
 pytestmark = pytest.mark.anyio
 
@@ -58,6 +58,14 @@ class TestAMoment:
     async def test_may_have_the_same_statement_twice(self, reader: Reader) -> None:
         first, second = await asyncio.gather(reader.rows(NUMBERS, number=[1]), reader.rows(NUMBERS, number=[2, 3]))
         assert ([row.number for row in first], [row.number for row in second]) == ([1], [3, 2])
+
+    async def test_is_more_statements_when_very_much_is_asked_for(self, database: Database, reader: Reader) -> None:
+        async with counted(database) as statements:
+            answers = await asyncio.gather(
+                *(reader.rows(NUMBERS, number=[each]) for each in range(2 * MAX_TOGETHER + 1))
+            )
+        assert len(statements) == 3
+        assert [row.number for (row,) in answers] == [*range(2 * MAX_TOGETHER + 1)]
 
     async def test_is_over_once_it_is_read(self, database: Database, reader: Reader) -> None:
         async with counted(database) as statements:
