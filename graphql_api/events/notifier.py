@@ -54,7 +54,7 @@ class Notifier:
         self._database = database
         self._hub = hub
         self._waiting: deque[bytes] = deque(maxlen=BACKLOG)
-        self._arrived: list[str] = []
+        self._arrived: dict[UUID, list[StoredEvent | LiveEvent]] = {}
         self._signals: set[str] = set()
         self._filled = asyncio.Event()
         self.listening = asyncio.Event()
@@ -146,26 +146,28 @@ class Notifier:
     def _receive(self, _connection: object, _pid: int, _channel: str, notification: object) -> None:
         if self._hub.is_empty:  # as in a worker, which nobody watches through
             return
+        arrived: list[tuple[UUID, list[StoredEvent | LiveEvent]]] = []
+        for subject, entries in groupby(orjson.loads(str(notification)), key=itemgetter(0)):
+            key = UUID(subject)
+            if not self._hub.follows(key):
+                continue
+            events: list[StoredEvent | LiveEvent] = []
+            for _, sequence, *rest in entries:
+                if rest:
+                    events.append(_decode(key, sequence, *rest))
+                else:
+                    self._hub.point(key, sequence)
+            arrived.append((key, events))
         if not self._arrived:
             # After the other notifications that were read from the connection with this one.
             asyncio.get_running_loop().call_soon(self._deliver)
-        self._arrived.append(str(notification))
+        for key, events in arrived:
+            self._arrived.setdefault(key, []).extend(events)
 
     def _deliver(self) -> None:
-        arrived, self._arrived = self._arrived, []
-        events: dict[UUID, list[StoredEvent | LiveEvent]] = {}
-        for notification in arrived:
-            for subject, entries in groupby(orjson.loads(notification), key=itemgetter(0)):
-                key = UUID(subject)
-                if not self._hub.follows(key):
-                    continue
-                for _, sequence, *rest in entries:
-                    if rest:
-                        events.setdefault(key, []).append(_decode(key, sequence, *rest))
-                    else:
-                        self._hub.point(key, sequence)
-        for key, each in events.items():
-            self._hub.deliver(key, each)
+        arrived, self._arrived = self._arrived, {}
+        for key, events in arrived.items():
+            self._hub.deliver(key, events)
 
 
 def _encode(event: StoredEvent | LiveEvent) -> bytes:

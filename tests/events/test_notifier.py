@@ -81,6 +81,18 @@ class TestNotifications:
             (batch,) = mailbox.take()
         assert [event.sequence for event in batch] == [*range(1, 101)]
 
+    async def test_what_nobody_can_read_takes_nothing_else_with_it(self, database: Database) -> None:
+        hub = Hub()
+        notifier = Notifier(database, hub)
+        notifier.publish([stored(1), stored(2)])
+        with hub.register(SUBJECT) as mailbox:
+            notifier._receive(None, 0, "", f'[["{SUBJECT}", 1]]')
+            with pytest.raises(TypeError):
+                notifier._receive(None, 0, "", f'[["{SUBJECT}", 3, "of a later release"]]')
+            await receive(notifier, drained(notifier))
+            (batch,) = mailbox.take()
+        assert [event.sequence for event in batch] == [1, 2]
+
     async def test_more_than_one_statement_takes_arrives_in_order(self, database: Database) -> None:
         hub = Hub()
         notifier = Notifier(database, hub)
