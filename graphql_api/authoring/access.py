@@ -10,6 +10,7 @@ from sqlmodel import col, select
 
 from graphql_api.authoring.errors import Locked
 from graphql_api.authoring.models import AccessRole, Proposal, Workflow, WorkflowMember
+from graphql_api.events.log import event_head
 from graphql_api.events.watches import Claim
 from graphql_api.identity import users
 from graphql_api.identity.actor import Actor
@@ -36,13 +37,15 @@ _ROLES = Statement("""
 
 @cache
 def with_role(*, is_admin: bool) -> Select[Any]:
-    """Select the columns of the workflows that somebody may see, and their role in each as `viewer_role`.
+    """Select the columns of the workflows that somebody may see, their `event_head`, and the `viewer_role` in each.
 
     Args:
         is_admin: Whether they are an administrator, who sees all; of others, the parameter `user_id` is the key.
     """
     role = literal(AccessRole.OWNER, _member.role.type) if is_admin else _member.role
-    query = select_rows(*_workflow, role.label("viewer_role")).where(_workflow.deleted_at.is_(None))
+    query = select_rows(*_workflow, event_head(_workflow.id), role.label("viewer_role")).where(
+        _workflow.deleted_at.is_(None)
+    )
     if is_admin:
         return query
     return query.where(_member.workflow_id == _workflow.id, _member.user_id == bindparam("user_id"))

@@ -22,6 +22,7 @@ from graphql_api.authoring.models import (
     WorkflowMember,
 )
 from graphql_api.context import Context
+from graphql_api.events.log import event_head
 from graphql_api.identity.actor import Actor
 from graphql_api.kit.columns import columns_of, select_rows
 from graphql_api.kit.pagination import (
@@ -52,6 +53,8 @@ class WorkflowOrderField(Enum):
 _workflow, _member = columns_of(Workflow), columns_of(WorkflowMember)
 _version, _entry, _proposal = columns_of(Version), columns_of(AuditEntry), columns_of(Proposal)
 _VERSIONS, _ENTRIES = select_rows(*_version), select_rows(*_entry)
+PROPOSALS = select_rows(*_proposal, event_head(_proposal.id))
+"""All of them, each with its `event_head`."""
 
 _WORKFLOW_COLUMNS: dict[WorkflowOrderField, tuple[Any, str, Callable[[str], SortValue]]] = {
     WorkflowOrderField.NAME: (_workflow.name, "name", str),
@@ -179,7 +182,7 @@ class Proposals:
 
 @cache
 def _proposals(given: frozenset[str], is_own: bool | None, seen_by_admin: bool | None) -> Select[Any]:  # noqa: FBT001 - see Proposals
-    query = select_rows(*_proposal)
+    query = PROPOSALS
     if "statuses" in given:
         query = query.where(type_coerce(_proposal.status, Text) == any_(bindparam("statuses", type_=ARRAY(Text))))
     if is_own is not None:

@@ -68,6 +68,7 @@ _numbered = listed("numbered", workflow=Uuid, number=Integer).c
 _NUMBERED_VERSIONS = select_rows(*_version).where(
     _version.workflow_id == _numbered.workflow, _version.number == _numbered.number
 )
+_PROPOSALS = listing.PROPOSALS.where(among(columns_of(Proposal).id))
 _DRAFT_FILE_COUNTS = (
     select_rows(_draft_file.draft_id, func.count())
     .where(among(_draft_file.draft_id), _draft_file.to_revision.is_(None))
@@ -109,7 +110,7 @@ class Loaders:
         self.latest_version: DataLoader[UUID, Version | None] = rows(_LATEST_VERSIONS, _by("workflow_id"))
         self.version_files: DataLoader[UUID, FileEntries] = self._loader(filesets.of_versions)
         self.version_file_count: DataLoader[UUID, int | None] = rows(_VERSION_FILE_COUNTS, dict)
-        self.proposal: DataLoader[UUID, Proposal | None] = rows(_of(Proposal), _by("id"))
+        self.proposal: DataLoader[UUID, Proposal | None] = rows(_PROPOSALS, _by("id"))
         self.execution: DataLoader[UUID, Execution | None] = rows(_of(Execution), _by("id"))
         self.files_now: DataLoader[UUID, FileEntries] = self._loader(snapshots.files_now)
         self.files_then: DataLoader[tuple[UUID, int], FileEntries] = self._loader(snapshots.files_then)

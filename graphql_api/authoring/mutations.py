@@ -247,7 +247,7 @@ class AuthoringMutations:
             context_selection=input.context_selection,
             idempotency_key=input.idempotency_key,
         )
-        return payloads.RefineWorkflowPayload(proposal=Proposal.of(proposal))
+        return payloads.RefineWorkflowPayload(proposal=await Proposal.after(info, proposal))
 
     @strawberry.mutation(
         extensions=[ErrorsAsRecord(payloads.CancelProposalPayload)],
@@ -264,7 +264,7 @@ class AuthoringMutations:
         proposal = await proposals.cancel(
             info.context, proposal_id=key_of(input.proposal_id, "Proposal"), reason=input.reason
         )
-        return payloads.CancelProposalPayload(proposal=Proposal.of(proposal))
+        return payloads.CancelProposalPayload(proposal=await Proposal.after(info, proposal))
 
     @strawberry.mutation(
         extensions=[ErrorsAsRecord(payloads.RetryProposalPayload)],
@@ -281,7 +281,7 @@ class AuthoringMutations:
         proposal = await proposals.retry(
             info.context, proposal_id=key_of(input.proposal_id, "Proposal"), prompt=input.prompt
         )
-        return payloads.RetryProposalPayload(proposal=Proposal.of(proposal))
+        return payloads.RetryProposalPayload(proposal=await Proposal.after(info, proposal))
 
     @strawberry.mutation(
         extensions=[ErrorsAsRecord(payloads.ApproveProposalPayload)],
@@ -305,7 +305,7 @@ class AuthoringMutations:
             comment=input.comment,
             idempotency_key=input.idempotency_key,
         )
-        return payloads.ApproveProposalPayload(proposal=Proposal.of(proposal), draft=Draft.of(draft))
+        return payloads.ApproveProposalPayload(proposal=await Proposal.after(info, proposal), draft=Draft.of(draft))
 
     @strawberry.mutation(
         extensions=[ErrorsAsRecord(payloads.RejectProposalPayload)],
@@ -322,4 +322,4 @@ class AuthoringMutations:
         proposal = await proposals.reject(
             info.context, proposal_id=key_of(input.proposal_id, "Proposal"), comment=input.comment
         )
-        return payloads.RejectProposalPayload(proposal=Proposal.of(proposal))
+        return payloads.RejectProposalPayload(proposal=await Proposal.after(info, proposal))

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import orjson
 import structlog
-from sqlalchemy import BigInteger, Integer, bindparam, text
+from sqlalchemy import BigInteger, ColumnElement, Integer, bindparam, text
 
 from graphql_api.events import archive
 from graphql_api.events.following import Place, following
@@ -65,6 +65,16 @@ _STARTS = _EVENTS.where(among(_event.subject_id), _event.sequence <= bindparam("
 )
 HEADS = select_rows(_head.subject_id, _head.last_sequence).where(among(_head.subject_id))
 """How far logs are, by the parameter `ids`."""
+
+
+def event_head(subject: Any) -> ColumnElement[int]:  # noqa: ANN401 - a column
+    """Select how far the log of a row is, as a column of the statement that reads the row: both are of one moment.
+
+    Read later, it might count events of what the row does not show yet, and whoever follows from there misses them.
+    """
+    head: ColumnElement[int] = select_rows(_head.last_sequence).where(_head.subject_id == subject).scalar_subquery()
+    return head.label("event_head")
+
 
 _log = structlog.get_logger()
 

@@ -318,3 +318,29 @@ class TestRaces:
             "SELECT status FROM proposals WHERE workflow_id = :w", w=key(team.workflow, "Workflow")
         )
         assert not {status for (status,) in statuses} & {"PENDING", "PROCESSING"}
+
+
+class TestReadingWhileOthersChange:
+    async def test_the_head_of_a_log_is_of_the_same_moment_as_what_is_shown(self, studio: Studio) -> None:
+        owner = await studio.person()
+        workflow = await studio.workflow(owner, {})
+        read = "query ($id: ID!) { workflow(id: $id) { name eventHead } }"
+        shown: list[tuple[str, str]] = []
+        is_over = asyncio.Event()
+
+        async def look() -> None:
+            while not is_over.is_set():
+                found = (await owner(read, id=workflow))["workflow"]
+                shown.append((found["name"], found["eventHead"]))
+
+        readers = [asyncio.create_task(look()) for _ in range(4)]
+        for number in range(40):
+            await owner.do("updateWorkflow", workflowId=workflow, name=f"Number {number}")
+        is_over.set()
+        await asyncio.gather(*readers)
+        heads: dict[str, set[str]] = {}
+        for name, head in shown:
+            heads.setdefault(name, set()).add(head)
+        assert len(heads) > 5
+        assert [name for name, seen in heads.items() if len(seen) > 1] == []
+        assert len({head for seen in heads.values() for head in seen}) == len(heads)

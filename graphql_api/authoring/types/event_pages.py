@@ -5,6 +5,7 @@ from uuid import UUID
 
 import strawberry
 
+from graphql_api.authoring import models
 from graphql_api.authoring.loaders import Loaders
 from graphql_api.authoring.types import proposal_events, workflow_events
 from graphql_api.authoring.types.info import Info
@@ -73,6 +74,12 @@ async def workflow_event_page(
     nodes = [workflow_events.workflow_event(event) for event in stored]
     edges = [WorkflowEventEdge(cursor=node.cursor, node=node) for node in nodes]
     return WorkflowEventConnection(edges=edges, nodes=nodes, page_info=page)
+
+
+def head_cursor(row: models.Workflow | models.Proposal) -> EventCursor | None:
+    """Show how far the log of a row was when it was read; None where the row was read to be changed, without that."""
+    head: int | None = getattr(row, "event_head", None)
+    return EventCursor(encode_cursor(row.id, head)) if head else None
 
 
 async def checked_position(info: Info, subject: UUID, cursor: EventCursor | None) -> int:

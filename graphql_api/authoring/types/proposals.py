@@ -16,6 +16,7 @@ from graphql_api.authoring.types.enums import AccessRole, ProposalStatus
 from graphql_api.authoring.types.event_pages import (
     ProposalEventConnection,
     checked_position,
+    head_cursor,
     proposal_event_page,
 )
 from graphql_api.authoring.types.files import FileChange, SpecificationFile, listed
@@ -24,7 +25,6 @@ from graphql_api.authoring.types.lazy import LazyDraft, LazyProposal, LazyWorkfl
 from graphql_api.authoring.types.loading import loaded
 from graphql_api.authoring.types.merges import MergePreview
 from graphql_api.authoring.types.proposal_facts import ProposalDecision, ProposalFailure, TokenUsage
-from graphql_api.events.cursors import encode_cursor
 from graphql_api.identity import models as identity
 from graphql_api.identity.types import User
 from graphql_api.kit.showing import show, shows_row
@@ -32,7 +32,11 @@ from graphql_api.kit.types import EventCursor, Node
 from graphql_api.runtimes.models import Execution
 
 
-@shows_row(failure=lambda proposal: _failure(proposal.row), decision=lambda proposal: _decision(proposal.row))
+@shows_row(
+    failure=lambda proposal: _failure(proposal.row),
+    decision=lambda proposal: _decision(proposal.row),
+    event_head=lambda proposal: head_cursor(proposal.row),
+)
 @strawberry.type(
     description="What an agent was asked for, what it made, and what people decided. One proposal is one execution: "
     "one thread, one log, exactly one terminal event."
@@ -55,6 +59,9 @@ class Proposal(Node):
     created_at: datetime = strawberry.field(description="When it was asked for.")
     started_at: datetime | None = strawberry.field(description="When the runtime accepted it.")
     completed_at: datetime | None = strawberry.field(description="When the work ended, however it ended.")
+    event_head: EventCursor | None = strawberry.field(
+        description="The newest event's position: subscribe from here to miss nothing after this read."
+    )
     row: strawberry.Private[models.Proposal]
 
     @classmethod
@@ -69,6 +76,11 @@ class Proposal(Node):
         if row is None or await info.context.loader(Loaders).workflow.load(row.workflow_id) is None:
             return None
         return cls.of(row)
+
+    @classmethod
+    async def after(cls, info: Info, row: models.Proposal) -> Self:
+        """Show a proposal that the caller has just changed, as it is now."""
+        return cls.of(await info.context.loader(Loaders).proposal.load(row.id) or row)
 
     @strawberry.field(description="The workflow that it is for.")
     @loaded(lambda loaders: loaders.workflow, by=lambda part: part.row.workflow_id)
@@ -137,12 +149,6 @@ class Proposal(Node):
     async def events(self, info: Info, first: First = None, after: AfterEvent = None) -> ProposalEventConnection:
         """List the events."""
         return await proposal_event_page(info, self.row.id, first, after)
-
-    @strawberry.field(description="The newest event's position: subscribe from here to miss nothing after this read.")
-    @loaded(lambda loaders: loaders.event_head, by=lambda proposal: proposal.row.id)
-    def event_head(self, found: int | None) -> EventCursor | None:
-        """Show how far the log is."""
-        return EventCursor(encode_cursor(self.row.id, found)) if found else None
 
     @strawberry.field(description="Who asked for it.")
     @loaded(lambda loaders: loaders.user, by=lambda proposal: proposal.row.created_by_id)

@@ -12,13 +12,12 @@ from graphql_api.authoring.types import drafts, proposals, versions
 from graphql_api.authoring.types.arguments import After, AfterEvent, Before, First, Last
 from graphql_api.authoring.types.audit import AuditEntry
 from graphql_api.authoring.types.enums import AccessRole
-from graphql_api.authoring.types.event_pages import WorkflowEventConnection, workflow_event_page
+from graphql_api.authoring.types.event_pages import WorkflowEventConnection, head_cursor, workflow_event_page
 from graphql_api.authoring.types.info import Info
 from graphql_api.authoring.types.inputs import ProposalFilter
 from graphql_api.authoring.types.lazy import LazyDraft, LazyProposal, LazyVersion
 from graphql_api.authoring.types.loading import loaded
 from graphql_api.authoring.types.membership import WorkflowLock, WorkflowMember
-from graphql_api.events.cursors import encode_cursor
 from graphql_api.identity import models as identity
 from graphql_api.identity.types import User
 from graphql_api.kit.columns import now
@@ -28,7 +27,11 @@ from graphql_api.kit.showing import show, shows_row
 from graphql_api.kit.types import Connection, EventCursor, Node, connection_of
 
 
-@shows_row(viewer_role=None, lock=lambda workflow: _lock(workflow.row))
+@shows_row(
+    viewer_role=None,
+    lock=lambda workflow: _lock(workflow.row),
+    event_head=lambda workflow: head_cursor(workflow.row),
+)
 @strawberry.type(description="A team's agent workflow: its specification files, versions and proposals.")
 class Workflow(Node):
     """A team's agent workflow."""
@@ -42,6 +45,9 @@ class Workflow(Node):
     lock: WorkflowLock | None = strawberry.field(description="Held by whoever edits now; null when free.")
     created_at: datetime = strawberry.field(description="When it was made.")
     updated_at: datetime = strawberry.field(description="When anything about it changed last.")
+    event_head: EventCursor | None = strawberry.field(
+        description="The newest event's position: subscribe from here to miss nothing after this read."
+    )
     row: strawberry.Private[models.Workflow]
 
     @classmethod
@@ -152,12 +158,6 @@ class Workflow(Node):
     async def events(self, info: Info, first: First = None, after: AfterEvent = None) -> WorkflowEventConnection:
         """List the events."""
         return await workflow_event_page(info, self.row.id, first, after)
-
-    @strawberry.field(description="The newest event's position: subscribe from here to miss nothing after this read.")
-    @loaded(lambda loaders: loaders.event_head, by=lambda workflow: workflow.row.id)
-    def event_head(self, found: int | None) -> EventCursor | None:
-        """Show how far the log is."""
-        return EventCursor(encode_cursor(self.row.id, found)) if found else None
 
     @strawberry.field(description="Who changed what here, newest first.")
     async def audit_log(self, info: Info, first: First = None, after: After = None) -> Connection[AuditEntry]:
