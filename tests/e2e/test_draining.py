@@ -74,7 +74,7 @@ class Serving:
         """Tell whether the process takes no new connections."""
         try:
             _, writer = await asyncio.open_connection("127.0.0.1", int(self.client.address.rpartition(":")[2]))
-        except ConnectionRefusedError:
+        except ConnectionError:  # refused, or reset by a socket that closes just then
             return True
         writer.close()
         return False
