@@ -90,14 +90,15 @@ class Loaders:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        rows = partial(RowLoader, context.reader)
+        rows, caller = partial(RowLoader, context.reader), lambda: {"user_id": context.actor.user_id}
+        is_admin = context.signed_in is not None and context.signed_in.is_admin
         self.event_head: DataLoader[UUID, int | None] = rows(HEADS, dict)
         self.user: DataLoader[UUID, identity.User] = rows(users.USERS, _by("id"))
         self.content: DataLoader[str, str] = rows(contents.TEXTS, dict)
         self.workflow: DataLoader[UUID, tuple[Workflow, AccessRole] | None] = rows(
-            access.seen(is_admin=context.signed_in is not None and context.signed_in.is_admin),
+            access.seen(is_admin=is_admin),
             lambda rows: {row.id: (row, row.viewer_role) for row in rows},
-            lambda: {"user_id": context.actor.user_id},
+            caller,
         )
         self.owner: DataLoader[UUID, identity.User] = rows(_OWNERS, _by("workflow_id"))
         self.members: DataLoader[UUID, list[WorkflowMember]] = rows(_MEMBERS, _members)
@@ -117,9 +118,7 @@ class Loaders:
         self.preview: DataLoader[UUID, Preview | None] = self._loader(approval.previews)
         self.audit_entry: DataLoader[UUID, AuditEntry | None] = rows(_of(AuditEntry), _by("id"))
         self.seen_user: DataLoader[UUID, identity.User | None] = rows(
-            access.seen_users(is_admin=context.signed_in is not None and context.signed_in.is_admin),
-            _by("id"),
-            lambda: {"user_id": context.actor.user_id},
+            access.seen_users(is_admin=is_admin), _by("id"), caller
         )
         self.page: DataLoader[tuple[UUID, WorkflowList], Page[Any]] = DataLoader(self._pages, cache=False)
         self.first_events: DataLoader[tuple[UUID, int], list[StoredEvent]] = DataLoader(self._first_events, cache=False)
