@@ -134,6 +134,8 @@ async def approve(
 async def previews(reader: Rows, proposal_ids: Sequence[UUID]) -> dict[UUID, Preview]:
     """Tell what approving proposals would do now, each on its own; those that wait for no decision are left out."""
     waiting = [_Waiting(*row) for row in await reader.rows(_WAITING, ids=list(proposal_ids))]
+    if not waiting:
+        return {}
     sides = await _all_sides(reader, waiting)
     needed = [merging.needed_digests(each.base, each.ours, each.theirs) for each in sides.values()]
     texts = await contents.load(reader, set().union(*needed))

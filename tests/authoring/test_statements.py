@@ -145,6 +145,13 @@ class TestLists:
         many = await statements_of(studio, ada, nodes, ids=[id_ for each in ids for id_ in each])
         check_constant(few, many, 2)
 
+    async def test_no_sides_of_a_merge_are_read_where_nothing_waits_for_one(self, studio: Studio) -> None:
+        ada = await studio.person()
+        pending = await studio.refine(ada, await studio.workflow(ada, {}))
+        document = "query ($id: ID!) { proposal(id: $id) { mergePreview { status } } }"
+        # The proposal, its workflow, and whether it waits.
+        assert len(await statements_of(studio, ada, document, id=pending)) == 3
+
     async def test_a_page_of_events_costs_the_same_for_few_and_for_many(self, studio: Studio) -> None:
         ada = await studio.person()
         workflow, _ = await full(studio, ada, 0)
