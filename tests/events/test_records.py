@@ -8,7 +8,7 @@ _NOW = datetime.now(UTC)
 
 
 class TestView:
-    def test_it_is_made_once_by_each_function(self) -> None:
+    def test_it_is_made_once_as_long_as_all_make_the_same(self) -> None:
         event = StoredEvent(uuid4(), 1, "Happened", {"a": 1}, _NOW, is_terminal=False)
 
         def shown(of: StoredEvent) -> list[str]:
@@ -18,7 +18,8 @@ class TestView:
             return [of.sequence]
 
         assert event.view(shown) is event.view(shown)
-        assert (event.view(shown), event.view(counted)) == (["Happened"], [1])
+        assert event.view(counted) == [1]
+        assert event.view(shown) == ["Happened"]
 
     def test_an_event_that_was_changed_is_viewed_anew(self) -> None:
         event = LiveEvent(uuid4(), 1, "Delta", {"text": "ab"}, _NOW)
