@@ -104,7 +104,7 @@ async def workflows(
     if role is not None:
         values["role"] = role
     query = Query(_workflows(frozenset(values), is_admin=context.actor.is_admin), values)
-    return await read_page(context.reader.rows, query, _ORDERS[order, is_descending], page)
+    return await read_page(context.reader, query, _ORDERS[order, is_descending], page)
 
 
 @cache
@@ -208,17 +208,17 @@ async def of_workflows(context: Context, wanted: WorkflowList, workflow_ids: Seq
         """Count for all of them as soon as one is asked for."""
         async with lock:
             if not counts:
-                found = await count_by(context.reader.rows, query, parent, workflow_ids)
+                found = await count_by(context.reader, query, parent, workflow_ids)
                 counts.update({**dict.fromkeys(workflow_ids, 0), **found})
         return counts[workflow_id]
 
-    return await read_pages(context.reader.rows, query, parent, workflow_ids, wanted.keys, wanted.page, count)
+    return await read_pages(context.reader, query, parent, workflow_ids, wanted.keys, wanted.page, count)
 
 
 async def seen_proposals(context: Context, wanted: Proposals) -> Page[Proposal]:
     """Read a page of the proposals of all workflows that the caller may see."""
     query = wanted.query(context.actor, seen_by_admin=context.actor.is_admin)
-    return await read_page(context.reader.rows, query, wanted.keys, wanted.page)
+    return await read_page(context.reader, query, wanted.keys, wanted.page)
 
 
 def _escaped(text: str) -> str:

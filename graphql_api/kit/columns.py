@@ -1,4 +1,4 @@
-"""Column types that SQLModel does not have."""
+"""Columns: types that SQLModel does not have, and what statements of rows are made of."""
 
 from collections.abc import Callable
 from dataclasses import fields

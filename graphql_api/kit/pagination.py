@@ -14,6 +14,7 @@ from sqlalchemy import ARRAY, ColumnElement, FromClause, Integer, Select, Uuid, 
 
 from graphql_api.kit.columns import among
 from graphql_api.kit.errors import CursorInvalid, Invalid
+from graphql_api.kit.statements import Rows
 from graphql_api.kit.texts import is_storable
 
 DEFAULT_PAGE = 25
@@ -23,9 +24,6 @@ MAX_STATEMENTS = 256
 """Of each kind that are kept, so that each is put into words once."""
 
 Row = TypeVar("Row")
-Read = Callable[..., Awaitable[Sequence[Any]]]
-"""Runs a statement with the values of its parameters, as `Database.rows` does."""
-
 SortValue = datetime | str | int | UUID
 
 
@@ -115,11 +113,11 @@ class Page(Generic[Row]):
         return [self.cursor(row) for row in self.rows]
 
 
-async def read_page(read: Read, query: Query, keys: Keys, request: PageRequest) -> Page[Any]:
+async def read_page(reader: Rows, query: Query, keys: Keys, request: PageRequest) -> Page[Any]:
     """Read one page of a query's rows.
 
     Args:
-        read: Runs a statement, as `Database.rows` does.
+        reader: What they are read with.
         query: Selects columns, without an order.
         keys: The order; the last key is unique.
         request: Which part.
@@ -129,12 +127,12 @@ async def read_page(read: Read, query: Query, keys: Keys, request: PageRequest) 
         CursorInvalid: When a cursor is not one of this list.
     """
     part = _Part.of(request, keys)
-    found = await read(_limited(query.select, keys, part.shape), **query.values, **part.values)
-    return _page(found, keys, request, partial(_count, read, query))
+    found = await reader.rows(_limited(query.select, keys, part.shape), **query.values, **part.values)
+    return _page(found, keys, request, partial(_count, reader, query))
 
 
 async def read_pages(
-    read: Read,
+    reader: Rows,
     query: Query,
     parent: ColumnElement[UUID],
     parents: Collection[UUID],
@@ -145,7 +143,7 @@ async def read_pages(
     """Read the same page of the lists of several parents, in one statement.
 
     Args:
-        read: Runs a statement, as `Database.rows` does.
+        reader: What they are read with.
         query: Selects columns, without an order.
         parent: The one of them that names the parent.
         parents: Whose lists.
@@ -160,18 +158,20 @@ async def read_pages(
     part = _Part.of(request, keys)
     statement = _limited_each(query.select, parent, keys, part.shape)
     found: dict[UUID, list[Any]] = {id_: [] for id_ in parents}
-    for row in await read(statement, **query.values, **part.values, parents=list(found)):
+    for row in await reader.rows(statement, **query.values, **part.values, parents=list(found)):
         found[getattr(row, str(parent.key))].append(row)
     return {id_: _page(own, keys, request, partial(count, id_)) for id_, own in found.items()}
 
 
-async def count_by(read: Read, query: Query, parent: ColumnElement[UUID], parents: Collection[UUID]) -> dict[UUID, int]:
+async def count_by(
+    reader: Rows, query: Query, parent: ColumnElement[UUID], parents: Collection[UUID]
+) -> dict[UUID, int]:
     """Count a query's rows of several parents; one without rows is left out."""
-    return dict(await read(_counting_each(query.select, parent), **query.values, parents=list(parents)))
+    return dict(await reader.rows(_counting_each(query.select, parent), **query.values, parents=list(parents)))
 
 
-async def _count(read: Read, query: Query) -> int:
-    ((counted,),) = await read(_counting(query.select), **query.values)
+async def _count(reader: Rows, query: Query) -> int:
+    ((counted,),) = await reader.rows(_counting(query.select), **query.values)
     return int(counted)
 
 

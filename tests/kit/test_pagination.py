@@ -9,14 +9,14 @@ import orjson
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Select, column, delete, insert
+from sqlalchemy import column, delete, insert
 from sqlmodel import col
 
 from graphql_api.identity.models import User
 from graphql_api.kit.columns import columns_of, select_rows
 from graphql_api.kit.database import Database, Session
 from graphql_api.kit.errors import CursorInvalid, ErrorCode, Invalid
-from graphql_api.kit.pagination import DEFAULT_PAGE, MAX_PAGE, Page, PageRequest, Query, Read, SortKey, read_page
+from graphql_api.kit.pagination import DEFAULT_PAGE, MAX_PAGE, Page, PageRequest, Query, SortKey, read_page
 
 pytestmark = pytest.mark.anyio
 
@@ -62,17 +62,8 @@ async def put(session: Session, users: Sequence[User]) -> None:
         await session.execute(insert(User), [{name: getattr(row, name) for name in fields} for row in users])
 
 
-def reading(session: Session) -> Read:
-    """Read what the transaction of these tests has not committed."""
-
-    async def read(statement: Select[Any], **values: object) -> Sequence[Any]:
-        return (await session.execute(statement, values)).all()
-
-    return read
-
-
 async def page_of(session: Session, order: str, **request: Any) -> Page[User]:  # noqa: ANN401 - the fields of a PageRequest
-    return await read_page(reading(session), QUERY, ORDERS[order], PageRequest(**request))
+    return await read_page(session, QUERY, ORDERS[order], PageRequest(**request))
 
 
 def keys_of(page: Page[User]) -> list[UUID]:
@@ -257,4 +248,4 @@ class TestReadPage:
         key = SortKey(column("size"), "size", int)
         cursor = base64.urlsafe_b64encode(orjson.dumps([number])).decode()
         with pytest.raises(CursorInvalid):
-            await read_page(reading(session), QUERY, (key,), PageRequest(after=cursor))
+            await read_page(session, QUERY, (key,), PageRequest(after=cursor))
